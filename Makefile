@@ -1,0 +1,52 @@
+# make demo     trains a CNN on handwritten digits
+# make test     runs the whole test suite
+# make lint     formatting, lint, types
+# make lock     renews the locked versions
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A universal lock of versions: pip takes from it what this Python needs.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  --constraint requirements.lock --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(VENV)/installed
+	$(BIN)/python -m convscan.train.main --config=digits_lenet --workdir=runs/digits_lenet
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@# The checker finds the package by its name, whatever the checkout is called.
+	@mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)" $(VENV)/typing/convscan
+	cd $(VENV)/typing && MYPYPATH=. ../bin/mypy --config-file convscan/pyproject.toml \
+	  -p convscan.architectures -p convscan.configs -p convscan.data -p convscan.train
+
+lock: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --no-annotate \
+	  --no-header --python-version 3.11 pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "convscan needs Python 3.11 or newer: make PYTHON=python3.12 demo" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml requirements.lock
+	@echo "installing into $(VENV) (a minute or two, once)"
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(INSTALL) '.[dev]'
+	@touch $@

@@ -1,0 +1,82 @@
+"""Convolutional and recurrent networks by name.
+
+>>> model = build('lenet5', num_classes=7)
+>>> summary(model, (1, 32, 32, 1)).num_params
+61451
+"""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+import flax.linen as nn
+
+from .summary import Summary, summary
+
+__all__ = ['Summary', 'build', 'names', 'summary']
+
+# Each module's `MODELS` holds these names. They are repeated here so that listing
+# the models imports none of them, and building one imports no other family.
+_MODELS = {
+  'cnn': {'.cnn.lenet': ('lenet5', 'lenet5_modern')},
+  'rnn': {'.rnn.language_model': ('elman_lm', 'gru_lm', 'lstm_lm')},
+}
+
+
+def names(kind: str | None = None) -> list[str]:
+  """Lists the models that `build` makes.
+
+  Args:
+    kind: `'cnn'`, `'rnn'`, or None for all.
+
+  Returns:
+    Their names, sorted.
+
+  Raises:
+    ValueError: If there is no such kind.
+
+  Example:
+    >>> names('cnn')
+    ['lenet5', 'lenet5_modern']
+  """
+  if kind is not None and kind not in _MODELS:
+    raise ValueError(_unknown('kind', kind, _MODELS))
+  kinds = _MODELS if kind is None else [kind]
+  return sorted(n for k in kinds for models in _MODELS[k].values() for n in models)
+
+
+def build(name: str, **overrides: Any) -> nn.Module:
+  """Builds a model.
+
+  Args:
+    name: One of `names()`.
+    **overrides: Fields of the model to set, such as `num_classes` or `dtype`.
+
+  Returns:
+    A Linen module, which holds no arrays yet.
+
+  Raises:
+    ValueError: If there is no such model, or it has no such field.
+
+  Example:
+    >>> build('lenet5', filters=(8, 32)).feature_info
+    {'stage1': (2, 8), 'stage2': (4, 32)}
+  """
+  if name not in names():
+    raise ValueError(_unknown('model', name, names()))
+  modules = {n: m for kind in _MODELS.values() for m, ns in kind.items() for n in ns}
+  model = importlib.import_module(modules[name], __name__).MODELS[name]
+  # Linen gives every module these two, which are not for a caller to set.
+  fields = {f.name for f in dataclasses.fields(model.func)} - {'parent', 'name'}
+  for key in overrides:
+    if key not in fields:
+      raise ValueError(_unknown(f'override for {name}', key, fields))
+  return model(**overrides)
+
+
+def _unknown(what: str, value: str, legal: Iterable[str]) -> str:
+  near = difflib.get_close_matches(value, legal)
+  hint = f'did you mean {" or ".join(near)}? ' if near else ''
+  return f'unknown {what}: {value!r}; {hint}expected one of {", ".join(sorted(legal))}'

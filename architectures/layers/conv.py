@@ -1,0 +1,91 @@
+"""Convolution as a Linen module."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from flax.typing import Dtype, Initializer
+
+from ..ops.conv import Padding, conv
+
+
+class Conv(nn.Module):
+  """Convolves over one, two or three spatial dimensions, channels last.
+
+  The fields are those of `flax.linen.Conv`, whose parameters it shares (`kernel`,
+  `bias`); but the padding defaults to none, and is spelled as weights trained
+  elsewhere need it: see `convscan.architectures.ops.conv`.
+
+  Attributes:
+    features: The number of output channels.
+    kernel_size: The window, an int for each spatial dimension.
+    strides: Steps of the window; one for all dimensions, or one each.
+    padding: An int, an int or a pair `(low, high)` for each dimension, `'SAME'` or
+      `'VALID'`.
+    dilation: Distances between the kernel's taps; one for all, or one each.
+    groups: Into how many blocks the channels fall.
+    use_bias: Whether to add a bias.
+    dtype: Of the computation and the output; by default that which the input and the
+      parameters promote to.
+    param_dtype: Of the parameters.
+    kernel_init: Of `kernel`, `[*kernel_size, in_channels / groups, features]`.
+    bias_init: Of `bias`, `[features]`.
+
+  Example:
+    >>> layer = Conv(8, (3, 3), strides=2, padding=1)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 7, 7, 3)))
+    >>> y.shape, variables['params']['kernel'].shape
+    ((1, 4, 4, 8), (3, 3, 3, 8))
+  """
+
+  features: int
+  kernel_size: Sequence[int]
+  strides: int | Sequence[int] = 1
+  padding: Padding = 0
+  dilation: int | Sequence[int] = 1
+  groups: int = 1
+  use_bias: bool = True
+  dtype: Dtype | None = None
+  param_dtype: Dtype = jnp.float32
+  kernel_init: Initializer = nn.initializers.lecun_normal()
+  bias_init: Initializer = nn.initializers.zeros_init()
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Convolves.
+
+    Args:
+      x: `[batch, *spatial, in_channels]`.
+
+    Returns:
+      `[batch, *out, features]`.
+
+    Raises:
+      ValueError: If the fields fit neither each other nor `x`.
+    """
+    if isinstance(self.kernel_size, int):
+      raise ValueError(
+        f'kernel_size {self.kernel_size}: expected an int for each spatial dimension, '
+        'such as (3, 3)'
+      )
+    if self.groups < 1 or x.shape[-1] % self.groups:
+      raise ValueError(
+        f'groups {self.groups}: expected a divisor of the {x.shape[-1]} input channels'
+      )
+    shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+    kernel = self.param('kernel', self.kernel_init, shape, self.param_dtype)
+    bias = None
+    if self.use_bias:
+      bias = self.param('bias', self.bias_init, (self.features,), self.param_dtype)
+    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+    y = conv(
+      x,
+      kernel,
+      strides=self.strides,
+      padding=self.padding,
+      dilation=self.dilation,
+      groups=self.groups,
+    )
+    return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))

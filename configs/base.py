@@ -1,0 +1,60 @@
+"""Every key of an experiment, explained. Experiments start from it and override."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Returns the keys that all experiments share; `model` and `data` are theirs."""
+  config = ConfigDict()
+
+  # A run is a function of its config and this seed alone.
+  config.seed = 0
+  # 'classification' or 'language_model'.
+  config.task = ''
+
+  # A name of `convscan.architectures.names()`, and fields of that model to set.
+  config.model = ConfigDict({'name': ''})
+  # A name of `convscan.data.names()`, and options of that dataset to set. It is
+  # prepared in data_dir: '' is TFDS's own, ~/tensorflow_datasets or $TFDS_DATA_DIR.
+  config.data = ConfigDict({'name': '', 'data_dir': ''})
+
+  # Durations, in updates. The batch is the global one, over all devices.
+  config.batch_size = 64
+  config.num_train_steps = 1000
+  config.log_every_steps = 50
+  config.eval_every_steps = 250
+  config.checkpoint_every_steps = 250
+  # The newest checkpoints that stay on disk.
+  config.keep_checkpoints = 2
+
+  config.optimizer = ConfigDict()
+  # 'sgd', 'adam', 'adamw' or 'rmsprop'.
+  config.optimizer.name = 'adamw'
+  # The peak, after warm-up.
+  config.optimizer.learning_rate = 1e-3
+  config.optimizer.warmup_steps = 0
+  # 'constant', 'cosine' or 'step', over the steps after warm-up.
+  config.optimizer.schedule = 'cosine'
+  # cosine: the share of the learning rate that is left at the end.
+  config.optimizer.end_factor = 0.0
+  # step: at these shares of the run, the learning rate is multiplied by step_factor.
+  config.optimizer.step_at = (0.5, 0.75)
+  config.optimizer.step_factor = 0.1
+  # Applied to matrices and filters, not to biases and norms.
+  config.optimizer.weight_decay = 0.0
+  # Gradients are scaled down to this global norm; 0 turns it off.
+  config.optimizer.clip_norm = 0.0
+  # sgd and rmsprop.
+  config.optimizer.momentum = 0.9
+  config.optimizer.nesterov = False
+  # adam and adamw; b2 is also the decay of rmsprop.
+  config.optimizer.b1 = 0.9
+  config.optimizer.b2 = 0.999
+  config.optimizer.eps = 1e-8
+
+  # Language models: the text sampled at each evaluation.
+  config.sample = ConfigDict({'length': 400, 'temperature': 0.7})
+
+  # Devices that share each batch; -1 is all that there are.
+  config.mesh = ConfigDict({'data': -1})
+  return config

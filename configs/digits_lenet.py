@@ -1,0 +1,25 @@
+"""A LeNet-5-style CNN on scikit-learn's handwritten digits.
+
+python -m convscan.train.main --config=digits_lenet --workdir=runs/digits_lenet
+"""
+
+from convscan.configs import base
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """Returns the experiment."""
+  config = base.get_config()
+  config.task = 'classification'
+  config.model = ConfigDict({'name': 'lenet5_modern', 'dropout_rate': 0.25})
+  config.data.name = 'digits'
+  config.data.max_shift = 1
+  config.batch_size = 64
+  config.num_train_steps = 1200
+  config.log_every_steps = 60
+  config.eval_every_steps = 240
+  config.checkpoint_every_steps = 240
+  config.optimizer.learning_rate = 3e-3
+  config.optimizer.warmup_steps = 60
+  config.optimizer.weight_decay = 1e-2
+  return config

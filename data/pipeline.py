@@ -1,0 +1,117 @@
+"""From examples to batches, the same on any number of processes."""
+
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+from grain.experimental import ElasticIterator
+
+from .dataset import Dataset, Example
+
+
+def train_batches(
+  dataset: Dataset,
+  batch_size: int,
+  seed: int,
+  *,
+  process_index: int = 0,
+  process_count: int = 1,
+  num_threads: int = 4,
+) -> ElasticIterator:
+  """Returns an endless iterator over shuffled, augmented training batches.
+
+  The order, new in each epoch, and the augmentation of the n-th example drawn are
+  functions of (seed, n). So `process_count` processes draw together the batches that
+  one would, and a state from `get_state` resumes exactly, by `set_state`, in an
+  iterator with any number of processes. Epochs follow each other without a gap: a
+  batch may hold the end of one and the start of the next.
+
+  Args:
+    dataset: what to draw from: its split 'train'.
+    batch_size: global, over all processes.
+    seed: of order and augmentation.
+    process_index: which rows are wanted: `process_index`, and every
+      `process_count`-th after it.
+    process_count: how many processes share a batch.
+    num_threads: how many batches are made ahead, each in a thread; 0 makes them
+      when asked.
+
+  Returns:
+    An iterator over dicts of numpy arrays: those of an example, with a leading axis
+    of `batch_size // process_count`. `get_state()` is a small JSON-able dict, the
+    same in every process.
+
+  Raises:
+    ValueError: `batch_size` exceeds the split, or is no multiple of `process_count`.
+  """
+  _check_divides(batch_size, process_count)
+  source = dataset.splits['train']
+  if batch_size > len(source):
+    raise ValueError(
+      f'batch_size is {batch_size}, but the training split of {dataset.name} has '
+      f'only {len(source)} examples'
+    )
+  examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+  for transform in dataset.augment:
+    examples = examples.random_map(transform)
+  return ElasticIterator(
+    examples,
+    batch_size,
+    grain.sharding.ShardOptions(process_index, process_count, drop_remainder=True),
+    read_options=grain.ReadOptions(num_threads, prefetch_buffer_size=num_threads),
+  )
+
+
+def eval_batches(
+  dataset: Dataset,
+  split: str,
+  batch_size: int,
+  *,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Example]:
+  """Returns an iterator over a split's examples: each once, in order, as they are.
+
+  All batches have one shape: the last is filled up with copies of the last example,
+  with weights 0.
+
+  Args:
+    dataset: what to read from.
+    split: 'train' or 'test'.
+    batch_size: global, over all processes.
+    process_index: which rows are wanted: the `process_index`-th of `process_count`
+      equal blocks of each batch.
+    process_count: how many processes share a batch.
+
+  Returns:
+    An iterator over dicts of numpy arrays: those of an example, with a leading axis
+    of `batch_size // process_count`.
+
+  Raises:
+    ValueError: an unknown split, or `batch_size` is no multiple of `process_count`.
+  """
+  _check_divides(batch_size, process_count)
+  if split not in dataset.splits:
+    raise ValueError(f'unknown split: {split!r}. Known: {", ".join(dataset.splits)}')
+  source = dataset.splits[split]
+  rows = batch_size // process_count
+  first = process_index * rows
+
+  def batch(start: int) -> Example:
+    indices = np.arange(start + first, start + first + rows)
+    examples = [source[min(int(i), len(source) - 1)] for i in indices]
+    arrays = {
+      key: np.stack([example[key] for example in examples]) for key in examples[0]
+    }
+    arrays['weights'][indices >= len(source)] = 0
+    return arrays
+
+  return map(batch, range(0, len(source), batch_size))
+
+
+def _check_divides(batch_size: int, process_count: int) -> None:
+  if batch_size < 1 or batch_size % process_count:
+    raise ValueError(
+      f'batch_size is {batch_size}, but must be a positive multiple of the number of '
+      f'processes, {process_count}'
+    )

@@ -1,0 +1,124 @@
+"""Documents as windows of characters."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+START = 0  # the token before each document
+
+
+def encode(string: str, classes: Sequence[str]) -> np.ndarray:
+  """Returns the int32 `[characters]` positions of a text's characters in `classes`.
+
+  >>> encode('cab', ('\\x00', 'a', 'b', 'c'))
+  array([3, 1, 2], dtype=int32)
+
+  Args:
+    string: the text.
+    classes: the characters.
+
+  Raises:
+    ValueError: a character is not among `classes`.
+  """
+  ids = {character: index for index, character in enumerate(classes)}
+  if unknown := set(string) - ids.keys():
+    raise ValueError(f'characters outside the alphabet: {sorted(unknown)}')
+  return np.fromiter(map(ids.__getitem__, string), np.int32, len(string))
+
+
+def decode(ids: Sequence[int] | np.ndarray, classes: Sequence[str]) -> str:
+  """Returns the text whose characters stand at positions `ids` in `classes`.
+
+  >>> decode([3, 1, 2], ('\\x00', 'a', 'b', 'c'))
+  'cab'
+  """
+  return ''.join(classes[i] for i in ids)
+
+
+class StreamWindows:
+  """Every window of a stream, for training.
+
+  The stream is each document preceded by `START`. Example i is the window that
+  begins at position i, wherever that is: `inputs = stream[i : i + length]`, and
+  `targets` the same one position on. A target that is `START` has weight 0, since
+  nothing foretells where a document ends.
+
+  Args:
+    documents: int32 `[characters]` each, without `START`.
+    length: positions in a window.
+
+  Raises:
+    ValueError: the stream has no window of that length.
+  """
+
+  def __init__(self, documents: Sequence[np.ndarray], length: int):
+    self._stream = np.concatenate([_started(ids) for ids in documents])
+    self._length = length
+    if not 1 <= length < len(self._stream):
+      raise ValueError(
+        f'length is {length}, but must be from 1 to {len(self._stream) - 1}, the '
+        'targets in the training text'
+      )
+
+  def __len__(self) -> int:
+    return len(self._stream) - self._length
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    start = range(len(self))[index]
+    return _example(self._stream[start : start + self._length + 1])
+
+
+class DocumentWindows:
+  """Each document cut into windows that count every character once, for testing.
+
+  Windows advance by `length // 2`. A document's first window counts all its
+  targets; the later ones give weight 0 to those that the window before them has
+  counted, and which are the context of the rest. The last window is padded with
+  weight 0. So a character is predicted from at least `length // 2` characters
+  before it, or from all that its document has.
+
+  Args:
+    documents: int32 `[characters]` each, without `START`.
+    length: positions in a window, 2 or more.
+
+  Raises:
+    ValueError: `length` is less than 2.
+  """
+
+  def __init__(self, documents: Sequence[np.ndarray], length: int):
+    if length < 2:
+      raise ValueError(f'length is {length}, but must be 2 or more')
+    self._length = length
+    self._stride = length // 2
+    self._windows = [
+      (_started(ids), start)
+      for ids in documents
+      # While the window before this one, if any, ends short of the document.
+      for start in range(0, max(1, len(ids) - length + self._stride), self._stride)
+    ]
+
+  def __len__(self) -> int:
+    return len(self._windows)
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    document, start = self._windows[index]
+    window = document[start : start + self._length + 1]
+    padding = self._length + 1 - len(window)
+    example = _example(np.pad(window, (0, padding), constant_values=START))
+    if start:
+      example['weights'][: self._length - self._stride] = 0
+    return example
+
+
+def _started(ids: np.ndarray) -> np.ndarray:
+  return np.concatenate([np.array([START], np.int32), ids])
+
+
+def _example(window: np.ndarray) -> dict[str, np.ndarray]:
+  """Splits `length + 1` tokens into inputs and targets, counting no `START`."""
+  targets = window[1:]
+  return {
+    'inputs': window[:-1],
+    'targets': targets,
+    'weights': (targets != START).astype(np.float32),
+  }

@@ -1,0 +1,79 @@
+"""Checkpoints of a run: the one file that knows orbax."""
+
+import os
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from .state import TrainState
+
+_FOLDER = 'checkpoints'
+# Variables are an item of their own, so that a trained model is read without the
+# optimizer's state, which can be twice its size.
+_ITEMS = ('variables', 'rest', 'data')
+
+
+class Checkpoints:
+  """Saves the state of a run beside its training, and finds the newest one again.
+
+  Args:
+    workdir: the run's folder.
+    keep: how many of the newest checkpoints stay.
+  """
+
+  def __init__(self, workdir: str, keep: int) -> None:
+    self._manager = ocp.CheckpointManager(
+      epath.Path(os.path.abspath(workdir)) / _FOLDER,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        cleanup_tmp_directories=True,  # what a killed save left
+        enable_async_checkpointing=True,
+        step_prefix=None,
+      ),
+      item_names=_ITEMS,
+    )
+
+  def latest_step(self) -> int | None:
+    """Returns the newest step saved, or None."""
+    return self._manager.latest_step()
+
+  def save(self, step: int, state: TrainState, data_state: dict[str, Any]) -> None:
+    """Starts saving; training goes on while the files are written."""
+    rest = {'step': state.step, 'opt_state': state.opt_state, 'key': state.key}
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        variables=ocp.args.StandardSave(state.variables),
+        rest=ocp.args.StandardSave(rest),
+        data=ocp.args.JsonSave(data_state),
+      ),
+      force=True,
+    )
+
+  def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    """Returns the state of a step, placed as `like` is, and the data's state."""
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    rest = {k: getattr(abstract, k) for k in ('step', 'opt_state', 'key')}
+    saved = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        variables=ocp.args.StandardRestore(abstract.variables),
+        rest=ocp.args.StandardRestore(rest),
+        data=ocp.args.JsonRestore(),
+      ),
+    )
+    return like.replace(**saved['variables'], **saved['rest']), saved['data']
+
+  def restore_variables(self, step: int, like: Any) -> Any:
+    """Returns the model's variables alone, placed as `like` is."""
+    saved = self._manager.restore(
+      step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(like))
+    )
+    return saved['variables']
+
+  def close(self) -> None:
+    """Waits until what is being saved is on disk."""
+    self._manager.wait_until_finished()
+    self._manager.close()

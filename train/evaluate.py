@@ -1,0 +1,72 @@
+"""Evaluates a run on its test split, from its folder alone.
+
+    python -m convscan.train.evaluate --workdir=runs/digits
+
+Prints the metrics and writes `predictions.csv`: a row for each target, with the class
+that the model finds most probable and the probability that it gives to the true one.
+"""
+
+import csv
+import os
+from typing import Any
+
+import numpy as np
+
+from .flags import define_workdir, run
+
+_WORKDIR = define_workdir()
+
+
+def evaluate(workdir: str) -> dict[str, float]:
+  """Returns the exact metrics of the test split, and writes `predictions.csv`."""
+  from . import tasks
+  from .errors import ConfigError
+  from .loop import build_dataset, enable_compilation_cache, make_evaluate
+  from .mesh import make_mesh
+  from .workdir import read_classes, read_config, restore
+
+  enable_compilation_cache()
+  config = read_config(workdir)
+  model, variables = restore(workdir)
+  dataset = build_dataset(config)
+  if dataset.classes != read_classes(workdir):
+    raise ConfigError(
+      f'--workdir: {workdir!r} was trained on other classes than the dataset '
+      f'{config.data.name!r} has here'
+    )
+  task = tasks.get(config.task)
+  run_evaluation = make_evaluate(config, dataset, model, task, make_mesh(1))
+  metrics, predictions = run_evaluation(variables)
+  write_predictions(
+    os.path.join(workdir, 'predictions.csv'), predictions, dataset.classes
+  )
+  return metrics
+
+
+def write_predictions(
+  path: str, predictions: dict[str, Any], classes: tuple[str, ...]
+) -> None:
+  """Writes a row for each target that counts; `position` is its place in a sequence."""
+  targets = predictions['targets']
+  with open(path, 'w', newline='') as f:
+    writer = csv.writer(f)
+    place = ['position'] * (targets.ndim - 1)
+    writer.writerow(['example', *place, 'target', 'predicted', 'probability'])
+    for index in np.argwhere(predictions['weights']):
+      at = tuple(index)
+      probability = np.exp(predictions['log_prob'][at])
+      names = [classes[predictions[k][at]] for k in ('targets', 'predicted')]
+      writer.writerow([*index, *names, f'{probability:.6f}'])
+
+
+def main() -> None:
+  """Evaluates and prints."""
+  workdir = _WORKDIR.value
+  assert workdir is not None  # absl has seen to it
+  for name, value in evaluate(workdir).items():
+    print(f'{name:16} {value:.6f}')
+  print(f'predictions in {os.path.join(workdir, "predictions.csv")}')
+
+
+if __name__ == '__main__':
+  run(main)

@@ -1,0 +1,131 @@
+"""The command line shared by the commands: a config file, its overrides, a folder."""
+
+import difflib
+import os
+import re
+import runpy
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from .. import configs
+from .errors import ConfigError
+
+
+def define_config() -> flags.FlagHolder:
+  """Defines `--config`, with an override `--config.KEY=VALUE` for each of its keys."""
+  return config_flags.DEFINE_config_file(
+    'config', None, 'a config file, or the bare name of a shipped one', lock_config=True
+  )
+
+
+def define_workdir() -> flags.FlagHolder[str | None]:
+  """Defines `--workdir`, which must be given."""
+  holder = flags.DEFINE_string('workdir', None, "the run's folder")
+  flags.mark_flag_as_required('workdir')
+  return holder
+
+
+def run(main: Callable[[], Any]) -> None:
+  """Parses the command line and calls `main`; a `ConfigError` is one line, status 2."""
+
+  def guarded(argv: list[str]) -> None:
+    if len(argv) > 1:
+      raise ConfigError(f'unexpected arguments: {" ".join(argv[1:])}')
+    main()
+
+  try:
+    app.run(guarded, flags_parser=_parse)
+  except ConfigError as e:
+    print(f'convscan: {e}', file=sys.stderr)
+    sys.exit(2)
+
+
+def shipped() -> dict[str, str]:
+  """Returns the shipped experiments: the path of each bare name."""
+  folder = os.path.dirname(configs.__file__)
+  return {
+    name.removesuffix('.py'): os.path.join(folder, name)
+    for name in sorted(os.listdir(folder))
+    if name.endswith('.py') and name not in ('__init__.py', 'base.py')
+  }
+
+
+def find(config: str) -> str:
+  """Returns the path of a config, given as a path or as a shipped one's bare name."""
+  known = shipped()
+  if os.path.isfile(config):
+    return config
+  if config in known:
+    return known[config]
+  name = os.path.basename(config).removesuffix('.py')
+  nearest = difflib.get_close_matches(name, known, n=1)
+  hint = f' did you mean {nearest[0]!r}?' if nearest else ''
+  raise ConfigError(
+    f'--config: no file {config!r};{hint} Shipped by bare name: {", ".join(known)}'
+  )
+
+
+def load(path: str) -> ConfigDict:
+  """Runs a config file, and says in one line what is wrong with it, and where."""
+  try:
+    config = runpy.run_path(path)['get_config']()
+  except KeyError as e:
+    if e.args != ('get_config',):
+      raise ConfigError(f'--config: {path}: KeyError: {e}') from e
+    raise ConfigError(f'--config: {path} defines no get_config()') from e
+  except SyntaxError as e:
+    raise ConfigError(f'--config: {e.filename}, line {e.lineno}: {e.msg}') from e
+  except Exception as e:
+    frames = traceback.extract_tb(e.__traceback__)
+    line = next((f.lineno for f in reversed(frames) if f.filename == path), '?')
+    raise ConfigError(f'--config: {path}, line {line}: {type(e).__name__}: {e}') from e
+  if not isinstance(config, ConfigDict):
+    raise ConfigError(
+      f'--config: get_config() of {path} returned a {type(config).__name__}; '
+      'expected an ml_collections.ConfigDict'
+    )
+  return config
+
+
+def check_overrides(argv: list[str], config: ConfigDict) -> None:
+  """Refuses an override of a key that the config does not have."""
+  known = _keys(config)
+  for arg in argv:
+    match = re.match(r'--?(?:no)?config\.([\w.]+)', arg)
+    if match and match[1] not in known:
+      key = match[1]
+      nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+      hint = f' did you mean config.{nearest[0]}?' if nearest else ''
+      siblings = [k for k in known if k.rpartition('.')[0] == key.rpartition('.')[0]]
+      raise ConfigError(
+        f'unknown key config.{key};{hint} Keys there: {", ".join(siblings or known)}'
+      )
+
+
+def _parse(argv: list[str]) -> list[str]:
+  # The config's own flags are defined by reading sys.argv while --config is parsed, so
+  # a bare name is replaced by its path there.
+  for i, arg in enumerate(argv):
+    match = re.fullmatch(r'(--?config)(?:=(.*))?', arg)
+    if match and (match[2] is not None or i + 1 < len(argv)):
+      value = match[2] if match[2] is not None else argv[i + 1]
+      path = find(value)
+      check_overrides(argv, load(path))
+      argv[i : i + 1 + (match[2] is None)] = [f'--config={path}']
+      sys.argv[:] = argv
+      break
+  return flags.FLAGS(argv)
+
+
+def _keys(config: ConfigDict, prefix: str = '') -> list[str]:
+  keys = []
+  for name, value in config.items():
+    keys.append(prefix + name)
+    if isinstance(value, ConfigDict):
+      keys += _keys(value, f'{prefix}{name}.')
+  return keys

@@ -1,0 +1,102 @@
+"""Where the numbers of a run go: the terminal, `metrics.jsonl` and TensorBoard."""
+
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+import jax
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+_FILE = 'metrics.jsonl'
+
+
+class _ThroughTqdm(logging.StreamHandler):
+  """Prints lines above the progress bar, not through it."""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    tqdm.write(self.format(record), file=sys.stderr)
+
+
+def logger() -> logging.Logger:
+  """Returns the logger of the commands: lines on standard error, by process 0."""
+  log = logging.getLogger('convscan')
+  if not log.handlers:
+    handler = _ThroughTqdm()
+    handler.setFormatter(logging.Formatter('%(asctime)s  %(message)s', '%H:%M:%S'))
+    log.addHandler(handler)
+    log.propagate = False
+    log.setLevel(logging.INFO if jax.process_index() == 0 else logging.WARNING)
+  return log
+
+
+def read(workdir: str) -> list[dict[str, Any]]:
+  """Returns the metrics written so far; a line that a kill cut short is left out."""
+  path = os.path.join(workdir, _FILE)
+  if not os.path.exists(path):
+    return []
+  with open(path) as f:
+    return [json.loads(line) for line in f if line.endswith('\n')]
+
+
+class MetricWriter:
+  """Writes metrics as they come; process 0 alone does.
+
+  Args:
+    workdir: the run's folder.
+    step: where the run resumes: later lines, written by a run that was killed before
+      its next checkpoint, are dropped, since those steps come again.
+    num_steps: the last step, for the progress bar.
+  """
+
+  def __init__(self, workdir: str, step: int, num_steps: int) -> None:
+    self._active = jax.process_index() == 0
+    if not self._active:
+      return
+    path = os.path.join(workdir, _FILE)
+    kept = [m for m in read(workdir) if m['step'] <= step]
+    with open(path + '.new', 'w') as f:
+      f.writelines(json.dumps(m) + '\n' for m in kept)
+    os.replace(path + '.new', path)
+    self._file = open(path, 'a', buffering=1)  # noqa: SIM115 (closed by close)
+    self._events = SummaryWriter(
+      os.path.join(workdir, 'tensorboard'), purge_step=step + 1 if step else None
+    )
+    self._bar = tqdm(
+      total=num_steps,
+      initial=step,
+      unit='step',
+      disable=not sys.stderr.isatty(),
+      dynamic_ncols=True,
+      leave=False,
+    )
+
+  def progress(self, step: int) -> None:
+    """Moves the progress bar."""
+    if self._active:
+      self._bar.update(step - self._bar.n)
+
+  def write(self, step: int, metrics: dict[str, float]) -> None:
+    """Writes named numbers of one step; not-a-number goes to JSON as NaN."""
+    if not self._active:
+      return
+    self._file.write(json.dumps({'step': step, **metrics}) + '\n')
+    for name, value in metrics.items():
+      self._events.add_scalar(name, value, step)
+    numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
+    logger().info('step %d/%d  %s', step, self._bar.total, numbers)
+
+  def text(self, step: int, name: str, text: str) -> None:
+    """Shows a text on the terminal and in TensorBoard."""
+    if self._active and text:
+      self._events.add_text(name, f'<pre>{text}</pre>', step)
+      logger().info('%s:\n%s\n', name, text)
+
+  def close(self) -> None:
+    """Flushes everything to disk."""
+    if self._active:
+      self._bar.close()
+      self._file.close()
+      self._events.close()

@@ -1,0 +1,82 @@
+"""One update and one evaluation, as pure functions of the state and a batch.
+
+Nothing here knows of devices: `jit` with shardings makes the same functions run on
+one CPU or on a pod, and XLA adds the all-reduce that a split batch needs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from .state import TrainState
+from .tasks.task import Batch, Metrics, Task, weighted
+
+
+def train_step(
+  state: TrainState,
+  batch: Batch,
+  *,
+  model: nn.Module,
+  task: Task,
+  tx: optax.GradientTransformation,
+) -> tuple[TrainState, Metrics]:
+  """Makes one update of the parameters.
+
+  Args:
+    state: the state before the step.
+    batch: `inputs`, `targets` and `weights`; see `convscan.data`.
+    model: a Linen module, called with `train=True`.
+    task: the loss and metrics.
+    tx: the optimizer.
+
+  Returns:
+    The state after the step, and each metric as a pair (weighted sum, sum of weights).
+  """
+  key = jax.random.fold_in(state.key, state.step)
+
+  def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+    logits, updates = model.apply(
+      {'params': params, 'batch_stats': state.batch_stats},
+      batch['inputs'],
+      train=True,
+      rngs={'dropout': key},
+      mutable=['batch_stats'],
+    )
+    total, weight = weighted(task.losses(logits, batch['targets']), batch['weights'])
+    return total / jnp.maximum(weight, 1), (logits, updates)
+
+  grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(state.params)
+  changes, opt_state = tx.update(grads, state.opt_state, state.params)
+  metrics = task.metrics(logits, batch)
+  metrics['grad_norm'] = (optax.global_norm(grads), jnp.ones(()))
+  state = state.replace(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, changes),
+    batch_stats=updates.get('batch_stats', {}),
+    opt_state=opt_state,
+  )
+  return state, metrics
+
+
+def eval_step(
+  variables: Mapping[str, Any], batch: Batch, *, model: nn.Module, task: Task
+) -> tuple[Metrics, dict[str, jax.Array]]:
+  """Evaluates one batch.
+
+  Returns:
+    Each metric as a pair (weighted sum, sum of weights), and what the model says of
+    each target: `predicted`, the most probable class, and `log_prob`, the natural
+    logarithm of the probability that it gave to the target.
+  """
+  logits = model.apply(variables, batch['inputs'], train=False)
+  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+  targets = batch['targets'][..., None]
+  predictions = {
+    'predicted': jnp.argmax(logits, axis=-1).astype(jnp.int32),
+    'log_prob': jnp.take_along_axis(log_probs, targets, axis=-1)[..., 0],
+  }
+  return task.metrics(logits, batch), predictions

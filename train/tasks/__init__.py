@@ -1,0 +1,16 @@
+"""What can be trained: one file a task, found by the name that a dataset gives."""
+
+import importlib
+
+from .task import Task
+
+NAMES = ('classification', 'language_model')
+
+
+def get(name: str) -> Task:
+  """Returns a task by its name, one of `NAMES`.
+
+  >>> get('classification').headline
+  'accuracy'
+  """
+  return importlib.import_module(f'.{name}', __name__).TASK

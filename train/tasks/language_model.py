@@ -1,0 +1,79 @@
+"""The next character, given all before it."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ...architectures.rnn import sample
+from .. import figures
+from .task import Batch, Metrics, Task, weighted
+
+
+def metrics(logits: jax.Array, batch: Batch) -> Metrics:
+  """Returns the cross-entropy in nats a character, and the share guessed right."""
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch['targets'])
+  right = jnp.argmax(logits, axis=-1) == batch['targets']
+  return {
+    'loss': weighted(losses, batch['weights']),
+    'accuracy': weighted(right, batch['weights']),
+  }
+
+
+def derive(means: dict[str, float]) -> dict[str, float]:
+  """Adds bits per character: the loss in units of ln 2.
+
+  >>> round(derive({'loss': 0.6931})['bits_per_char'], 3)
+  1.0
+  """
+  return means | {'bits_per_char': means['loss'] / math.log(2)}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _sample(model: Any, variables: Any, key: jax.Array, length: int, t: float) -> Any:
+  start = jnp.zeros((1, 1), jnp.int32)  # the start-of-text token
+  return sample(model, variables, key, start, length, t)
+
+
+def paragraph(
+  model: Any, variables: Any, dataset: Any, key: jax.Array, config: Any
+) -> str:
+  """Samples a paragraph, as `config.sample` says, from the start of a text."""
+  length, temperature = config.sample.length, config.sample.temperature
+  tokens = _sample(model, variables, key, length, temperature)
+  return dataset.decode(np.asarray(tokens)[0])
+
+
+def draw(
+  folder: str,
+  *,
+  history: list[dict[str, Any]],
+  predictions: dict[str, Any],
+  model: Any,
+  variables: Any,
+  dataset: Any,
+) -> list[str]:
+  """Draws bits per character, and what the gates do over one held-out sentence."""
+  drawn = [figures.curves(folder, history, 'bits_per_char', 'bits per character')]
+  tokens = np.asarray(dataset.splits['test'][0]['inputs'])[:72]
+  try:
+    gates = model.apply(variables, tokens[None], method='gates')
+  except ValueError:  # a cell without gates
+    return drawn
+  characters = [dataset.classes[t] for t in tokens]
+  return [*drawn, figures.gates(folder, characters, gates)]
+
+
+TASK = Task(
+  size_field='vocab_size',
+  headline='bits_per_char',
+  losses=optax.softmax_cross_entropy_with_integer_labels,
+  metrics=metrics,
+  derive=derive,
+  at_evaluation=paragraph,
+  figures=draw,
+)
