@@ -19,7 +19,7 @@ __all__ = ['Summary', 'build', 'names', 'summary']
 
 # Each module's `MODELS` holds these names. They are repeated here so that listing
 # the models imports none of them, and building one imports no other family.
-_MODELS = {
+_MODELS: dict[str, dict[str, tuple[str, ...]]] = {
   'cnn': {'.cnn.lenet': ('lenet5', 'lenet5_modern')},
   'rnn': {'.rnn.language_model': ('elman_lm', 'gru_lm', 'lstm_lm')},
 }

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict
 from flax.typing import Dtype
 from jax.extend import core
 
-Path = tuple[str, ...]
 _MARK = 'module:'
+_UNCOUNTABLE = ('while', 'pallas_call', 'shard_map')
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def summary(
     >>> class Net(nn.Module):
     ...   @nn.compact
     ...   def __call__(self, x, *, train):
-    ...     return nn.Dense(2)(nn.relu(nn.Dense(4)(x)))
+    ...     x = nn.relu(nn.Dense(4)(x))
+    ...     return nn.Dense(2)(x)
     >>> print(summary(Net(), (1, 3)))
     layer    type   output  parameters  MACs
     ----------------------------------------
@@ -117,8 +118,8 @@ def summary(
   variables = jax.eval_shape(
     lambda x: model.init(jax.random.key(0), x, train=False), inputs
   )
-  types: dict[Path, str] = {}
-  shapes: dict[Path, tuple[int, ...]] = {}
+  types: dict[str, str] = {}
+  shapes: dict[str, tuple[int, ...]] = {}
 
   def observe(
     call: Callable[..., Any],
@@ -126,9 +127,9 @@ def summary(
     kwargs: dict[str, Any],
     context: nn.module.InterceptorContext,
   ) -> Any:
-    path = context.module.path
+    path = '/'.join(context.module.path)
     types.setdefault(path, type(context.module).__name__)
-    with jax.named_scope(_MARK + '/'.join(path)):
+    with jax.named_scope(_MARK + path):
       outputs = call(*args, **kwargs)
     if context.method_name == '__call__' and (arrays := jax.tree.leaves(outputs)):
       shapes[path] = arrays[-1].shape
@@ -140,20 +141,18 @@ def summary(
     )
   macs = _count_macs(jaxpr.jaxpr, '')
   num_params: Counter[str] = Counter()
-  for path, param in flatten_dict(variables.get('params', {})).items():
-    owner = path[:-1]
+  for name, param in flatten_dict(variables.get('params', {}), sep='/').items():
+    owner = name.rpartition('/')[0]
     while owner not in types:  # a parameter may be a dict: its keys are no modules
-      owner = owner[:-1]
-    num_params['/'.join(owner)] += math.prod(param.shape)
-  rows = []
-  for path, type_name in types.items():
-    name = '/'.join(path)
-    if num_params[name] or macs[name]:
-      row = Row(
-        name, type_name, shapes.get(path), num_params[name], macs[name] // batch
-      )
-      rows.append(row)
-  return Summary(tuple(rows))
+      owner = owner.rpartition('/')[0]
+    num_params[owner] += math.prod(param.shape)
+  return Summary(
+    tuple(
+      Row(path, type_name, shapes.get(path), num_params[path], macs[path] // batch)
+      for path, type_name in types.items()
+      if num_params[path] or macs[path]
+    )
+  )
 
 
 def _count_macs(jaxpr: core.Jaxpr, caller: str) -> Counter[str]:
@@ -163,16 +162,15 @@ def _count_macs(jaxpr: core.Jaxpr, caller: str) -> Counter[str]:
     module = _module_of(eqn, caller)
     total[module] += _macs_of(eqn)
     inner = [_count_macs(j, module) for j in core.jaxprs_in_params(eqn.params)]
-    match eqn.primitive.name:
-      case 'cond':
-        inner = [max(inner, key=Counter.total)]
-      case 'while' | 'pallas_call' | 'shard_map' as name:
-        if any(counts.total() for counts in inner):
-          raise ValueError(
-            f'{name} in module {module!r}: cannot count its MACs, since the trace does '
-            'not tell how often it runs'
-          )
-    times = eqn.params['length'] if eqn.primitive.name == 'scan' else 1
+    primitive = eqn.primitive.name
+    if primitive == 'cond':
+      inner = [max(inner, key=Counter.total)]
+    elif primitive in _UNCOUNTABLE and any(counts.total() for counts in inner):
+      raise ValueError(
+        f'{primitive} in module {module!r}: cannot count its MACs, since the trace '
+        'does not tell how often it runs'
+      )
+    times = eqn.params['length'] if primitive == 'scan' else 1
     for counts in inner:
       for name, macs in counts.items():
         total[name] += times * macs
@@ -181,17 +179,18 @@ def _count_macs(jaxpr: core.Jaxpr, caller: str) -> Counter[str]:
 
 def _macs_of(eqn: core.JaxprEqn) -> int:
   """Counts one equation's MACs: for each output, the products that are summed."""
-  match eqn.primitive.name:
-    case 'conv_general_dilated':
-      kernel = eqn.invars[1].aval.shape
-      features = kernel[eqn.params['dimension_numbers'].rhs_spec[0]]
-      summed = math.prod(kernel) // features
-    case 'dot_general':
-      (contracted, _), _ = eqn.params['dimension_numbers']
-      summed = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
-    case _:
-      return 0
-  return math.prod(eqn.outvars[0].aval.shape) * summed
+  if eqn.primitive.name not in ('conv_general_dilated', 'dot_general'):
+    return 0
+  shapes: list[tuple[int, ...]]
+  shapes = [v.aval.shape for v in (*eqn.invars, *eqn.outvars)]  # type: ignore
+  left, right, out = shapes
+  dimensions = eqn.params['dimension_numbers']
+  if eqn.primitive.name == 'dot_general':
+    (contracted, _), _ = dimensions
+    summed = math.prod(left[axis] for axis in contracted)
+  else:
+    summed = math.prod(right) // right[dimensions.rhs_spec[0]]
+  return math.prod(out) * summed
 
 
 def _module_of(eqn: core.JaxprEqn, caller: str) -> str:

@@ -3,8 +3,9 @@
 python -m convscan.train.main --config=digits_lenet --workdir=runs/digits_lenet
 """
 
-from convscan.configs import base
 from ml_collections import ConfigDict
+
+from convscan.configs import base
 
 
 def get_config() -> ConfigDict:

@@ -23,8 +23,7 @@ class LabelledImages:
     return len(self._records)
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    # Record files know neither negative positions nor IndexError.
-    record = self._records[range(len(self))[index]]
+    record = self._records[index]
     return {
       'inputs': record['image'].astype(np.float32) / self._maximum,
       'targets': np.array(record['label'], np.int32),

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -28,14 +29,15 @@ def open_splits(
     The builder's info, and the records of each split by position, in the order in
     which they are stored.
   """
+  make = functools.partial(builder_class, data_dir=data_dir, file_format='array_record')
   with _quiet():
-    builder = builder_class(data_dir=data_dir, file_format='array_record')
-    if not builder.data_path.exists():
-      with _lock(f'{builder.data_path}.lock'):
-        # Only a fresh builder sees what another process prepared meanwhile.
-        builder = builder_class(data_dir=data_dir, file_format='array_record')
-        # TFDS writes to a folder of its own and renames that when complete.
-        builder.download_and_prepare()
+    path = make().data_path
+    if not path.exists():
+      with _lock(f'{path}.lock'):
+        # TFDS writes to a folder of its own and renames that when complete, and
+        # does nothing if another process did so while we waited.
+        make().download_and_prepare()
+    builder = make()  # anew: a builder made before the data knows nothing of them
     return builder.info, builder.as_data_source()
 
 

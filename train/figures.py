@@ -36,8 +36,9 @@ def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) ->
       axes.plot(steps, values, color=colour, lw=width, label=shown,
                 marker='o' if split == 'eval' else None, ms=4)  # fmt: skip
       if split == 'eval':
-        axes.annotate(f'{values[-1]:.4g}', (steps[-1], values[-1]), xytext=(6, 0),
-                      textcoords='offset points', color=colour, va='center')  # fmt: skip
+        end = (steps[-1], values[-1])
+        axes.annotate(f'{values[-1]:.4g}', end, xytext=(6, 0), va='center',
+                      textcoords='offset points', color=colour)  # fmt: skip
     axes.set(xlabel='step', ylabel=label)
     if name == 'loss':
       axes.set_yscale('log')

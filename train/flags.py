@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from .. import configs
@@ -36,6 +36,8 @@ def run(main: Callable[[], Any]) -> None:
   def guarded(argv: list[str]) -> None:
     if len(argv) > 1:
       raise ConfigError(f'unexpected arguments: {" ".join(argv[1:])}')
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)  # the libraries' own; ours stay
     main()
 
   try:

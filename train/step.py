@@ -52,7 +52,7 @@ def train_step(
   grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(state.params)
   changes, opt_state = tx.update(grads, state.opt_state, state.params)
   metrics = task.metrics(logits, batch)
-  metrics['grad_norm'] = (optax.global_norm(grads), jnp.ones(()))
+  metrics['grad_norm'] = (optax.tree.norm(grads), jnp.ones(()))
   state = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, changes),

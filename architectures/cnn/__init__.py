@@ -1,1 +1,1 @@
-"""TODO."""
+"""Convolutional networks: one published family a file."""

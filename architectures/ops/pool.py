@@ -40,7 +40,7 @@ def max_pool(
   """
   window, strides, pads = _windows(x, window_shape, strides, padding)
   lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-  return lax.reduce_window(x, lowest, lax.max, window, strides, pads)
+  return lax.reduce_window(x, x.dtype.type(lowest), lax.max, window, strides, pads)
 
 
 def avg_pool(

@@ -58,9 +58,8 @@ class LanguageModel(nn.Module):
     """Makes the layers."""
     self.embed = nn.Embed(self.vocab_size, self.embedding_features, dtype=self.dtype)
     self.dropout = nn.Dropout(self.dropout_rate)
-    # Without a parent, a cell is its RNN's to adopt, and its parameters are there.
     self.layers = [
-      RNN(self.cell(self.hidden_features, dtype=self.dtype, parent=None))
+      RNN(self.cell(self.hidden_features, dtype=self.dtype))
       for _ in range(self.num_layers)
     ]
     self.head = nn.Dense(self.vocab_size, dtype=self.dtype)

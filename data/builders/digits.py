@@ -14,7 +14,9 @@ from ..prepare import open_splits
 _TEST_EVERY = 5
 
 
-class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Digits(  # type: ignore[call-arg]
+  tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """1,797 images of handwritten digits, pixels from 0 to 16.
 
   The set has no split of its own. Here the images at positions 4, 9, 14, ... are

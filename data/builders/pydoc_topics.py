@@ -14,7 +14,9 @@ from ..prepare import open_splits
 _TEST_EVERY = 10
 
 
-class PydocTopics(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class PydocTopics(  # type: ignore[call-arg]
+  tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """The documents that `help('TOPIC')` shows, about 0.5 million characters.
 
   Of the topics in sorted order, those at positions 9, 19, 29, ... are 'test' and the

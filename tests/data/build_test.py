@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from convscan import data
+from convscan.data.builders import digits, pydoc_topics
 
 OPEN = """
 import sys
@@ -66,12 +67,9 @@ def test_a_killed_preparation_leaves_no_trace_in_the_next(tmp_path):
 
 
 def test_a_prepared_set_is_read_not_prepared_again(tmp_path, monkeypatch):
-  from convscan.data.builders import digits, pydoc_topics
-
   for name in data.names():
     data.build(name, data_dir=tmp_path)
   for builder in (digits.Digits, pydoc_topics.PydocTopics):
-    monkeypatch.delattr(builder, 'download_and_prepare', raising=False)
     monkeypatch.setattr(builder, '_split_generators', None)
   for name in data.names():
     assert data.build(name, data_dir=tmp_path).name == name
@@ -108,3 +106,15 @@ def test_the_default_directory_is_that_of_tfds(tmp_path, monkeypatch):
 def test_errors_name_the_culprit_and_what_is_legal(name, options, message):
   with pytest.raises(ValueError, match=message):
     data.build(name, **options)
+
+
+def test_a_set_prepared_by_another_since_we_looked_is_read(tmp_path, monkeypatch):
+  init = pydoc_topics.PydocTopics.__init__
+
+  def overtaken(self, **kwargs):
+    init(self, **kwargs)
+    monkeypatch.undo()
+    data.build('pydoc_topics', data_dir=tmp_path)
+
+  monkeypatch.setattr(pydoc_topics.PydocTopics, '__init__', overtaken)
+  assert len(data.build('pydoc_topics', data_dir=tmp_path).classes) > 100

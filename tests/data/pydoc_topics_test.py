@@ -1,10 +1,10 @@
 """The help texts against the standard library's own dictionary."""
 
 import platform
+from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
-from pydoc_data.topics import topics
 
 from convscan import data
 from convscan.data import text
@@ -88,7 +88,7 @@ def test_decode_inverts_encode(dataset):
   assert ids.dtype == np.int32
   assert [CLASSES[i] for i in ids] == list(TEST[0])
   assert dataset.decode(ids) == TEST[0]
-  with pytest.raises(ValueError, match='alphabet.*ж'):
+  with pytest.raises(ValueError, match=r'alphabet.*ж'):
     dataset.encode('жук')
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from convscan.architectures.rnn import RNN, ElmanCell, GRUCell, LSTMCell
 
 BATCH, TIME, INPUTS, H = 3, 6, 5, 4

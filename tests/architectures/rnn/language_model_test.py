@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from convscan.architectures.rnn import ElmanCell, LanguageModel, sample
 from convscan.architectures.rnn.language_model import MODELS
 
@@ -84,7 +85,7 @@ def test_gates_are_the_last_layers(num_layers: int) -> None:
   gates = model.apply(variables, TOKENS, method='gates')
   assert list(gates) == ['input', 'forget', 'cell', 'output']
   # The gates imply the cell state c, and c and o the hidden state that is returned.
-  c = 0.0
+  c = np.zeros((BATCH, 4))
   for t in range(TIME):
     i, f, g, o = (np.asarray(gate[:, t], np.float64) for gate in gates.values())
     c = f * c + i * g

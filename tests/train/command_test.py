@@ -1,0 +1,250 @@
+"""The commands as a person runs them: real processes, real mistakes, a real kill."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+import convscan.train
+
+SMALL = [
+  '--config=digits_lenet',
+  '--config.model.dropout_rate=0.5',
+  '--config.num_train_steps=60',
+  '--config.checkpoint_every_steps=10',
+  '--config.eval_every_steps=20',
+  '--config.log_every_steps=10',
+  '--config.optimizer.warmup_steps=5',
+]
+# One device, as on a laptop; the suite's own eight are a matter of its process.
+ENVIRONMENT = os.environ | {'XLA_FLAGS': ''}
+
+
+def _command(*arguments, module='main', **kwargs):
+  return subprocess.run(
+    [sys.executable, '-m', f'convscan.train.{module}', *arguments],
+    capture_output=True,
+    text=True,
+    env=ENVIRONMENT | kwargs.pop('env', {}),
+    **kwargs,
+  )
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run') / 'finished'
+  done = _command(*SMALL, f'--workdir={workdir}')
+  assert done.returncode == 0, done.stderr
+  return workdir, done
+
+
+def _saved(workdir, step):
+  folder = workdir / 'checkpoints' / str(step)
+  with ocp.PyTreeCheckpointer() as reader:
+    trees = {item: reader.restore(folder / item) for item in ('variables', 'rest')}
+  return jax.tree_util.tree_leaves_with_path(trees)
+
+
+def _lines(workdir):
+  return [
+    json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()
+  ]
+
+
+def test_a_run_shows_its_model_its_numbers_and_where_they_lie(finished):
+  workdir, done = finished
+  assert done.stdout == ''
+  for shown in ('lenet5_modern', '60,766', 'step 60/60', 'eval/accuracy', str(workdir)):
+    assert shown in done.stderr
+  held = {path.name for path in workdir.iterdir()}
+  figures = {'loss.png', 'accuracy.png', 'confusion.png', 'first_layer.png'}
+  assert figures | {'config.json', 'metrics.jsonl', 'tensorboard'} <= held
+  assert json.loads((workdir / 'config.json').read_text())['num_train_steps'] == 60
+  assert [m['step'] for m in _lines(workdir) if 'eval/loss' in m] == [20, 40, 60]
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bits(finished, tmp_path):
+  workdir = tmp_path / 'killed'
+  command = [sys.executable, '-m', 'convscan.train.main', *SMALL]
+  for until in (15, 35):
+    process = subprocess.Popen(
+      [*command, f'--workdir={workdir}'], env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+      checkpoints = workdir / 'checkpoints'
+      steps = [int(p.name) for p in checkpoints.glob('*') if p.name.isdigit()]
+      if max(steps, default=0) >= until:
+        break
+      time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, 'it ended before it was killed'
+  done = _command(*SMALL, f'--workdir={workdir}')
+  assert done.returncode == 0, done.stderr
+  assert 'resuming from step' in done.stderr
+  expected, got = _saved(finished[0], 60), _saved(workdir, 60)
+  assert len(expected) > 20
+  for (path, a), (other, b) in zip(expected, got, strict=True):
+    assert path == other
+    np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+  evaluations = [
+    [m for m in _lines(w) if 'eval/loss' in m] for w in (finished[0], workdir)
+  ]
+  assert evaluations[0] == evaluations[1]
+
+
+def test_a_finished_run_started_again_changes_nothing(finished):
+  workdir, _ = finished
+  before = (workdir / 'metrics.jsonl').read_text()
+  done = _command(*SMALL, f'--workdir={workdir}')
+  assert done.returncode == 0
+  assert 'finished step 60 of 60' in done.stderr
+  assert (workdir / 'metrics.jsonl').read_text() == before
+
+
+def test_evaluate_needs_the_folder_alone(finished, tmp_path):
+  workdir, _ = finished
+  done = _command(f'--workdir={workdir}', module='evaluate', cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  printed = dict(line.split() for line in done.stdout.splitlines()[:2])
+  last = _lines(workdir)[-1]
+  assert float(printed['accuracy']) == pytest.approx(last['eval/accuracy'], abs=1e-6)
+  rows = (workdir / 'predictions.csv').read_text().splitlines()
+  assert rows[0] == 'example,target,predicted,probability'
+  assert len(rows) == 1 + 359
+  right = np.mean([r.split(',')[1] == r.split(',')[2] for r in rows[1:]])
+  assert right == pytest.approx(last['eval/accuracy'])
+
+
+def test_restore_gives_the_trained_model(finished):
+  workdir, _ = finished
+  model, variables = convscan.train.restore(str(workdir))
+  import sklearn.datasets
+
+  digits = sklearn.datasets.load_digits()
+  images = digits.images[4::5, ..., None].astype(np.float32) / 16
+  logits = model.apply(variables, images, train=False)
+  accuracy = float((np.argmax(logits, -1) == digits.target[4::5]).mean())
+  assert accuracy == pytest.approx(_lines(workdir)[-1]['eval/accuracy'], abs=1e-6)
+  assert accuracy > 0.2
+
+
+def test_lines_are_printed_above_a_progress_bar_on_a_terminal(tmp_path):
+  main, secondary = pty.openpty()
+  rows_and_columns = struct.pack('HHHH', 40, 120, 0, 0)
+  fcntl.ioctl(secondary, termios.TIOCSWINSZ, rows_and_columns)
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'convscan.train.main', *SMALL[:1],
+     '--config.num_train_steps=3', '--config.optimizer.warmup_steps=0',
+     f'--workdir={tmp_path}/run'],
+    stderr=secondary, env=ENVIRONMENT,
+  )  # fmt: skip
+  os.close(secondary)
+  shown = b''
+  while True:
+    try:
+      piece = os.read(main, 65536)
+    except OSError:  # the terminal's other end was closed
+      break
+    shown += piece
+  assert process.wait() == 0
+  assert b'3/3' in shown
+  assert b'step/s' in shown or b's/step' in shown
+
+
+BAD = {
+  'unknown key': (['--config.nn=7'], ['config.nn', 'Keys there: ']),
+  'near key': (['--config.batch_sise=8'], ['did you mean config.batch_size?']),
+  'nested key': (
+    ['--config.optimizer.learning_rat=1'],
+    ['did you mean config.optimizer.learning_rate?'],
+  ),
+  'model': (['--config.model.name=lenet'], ['config.model', "'lenet'", 'lenet5']),
+  'dataset': (['--config.data.name=digit'], ['config.data', "'digit'", "'digits'"]),
+  'batch': (['--config.batch_size=12'], ['config.batch_size: 12', 'multiple of 8']),
+  'steps': (['--config.num_train_steps=0'], ['config.num_train_steps: 0', '1 or more']),
+  'mesh': (['--config.mesh.data=99'], ['config.mesh.data: 99', '1 to 8']),
+  'too large': (['--config.batch_size=4000'], ['config.batch_size', '4000', '1438']),
+}
+
+
+@pytest.mark.parametrize('name', sorted(BAD))
+def test_a_mistake_ends_in_one_line_and_status_2(name, tmp_path):
+  arguments, words = BAD[name]
+  eight = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
+  done = _command(SMALL[0], f'--workdir={tmp_path}/run', *arguments, env=eight)
+  assert done.returncode == 2, done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+  assert done.stderr.startswith('convscan: ')
+  for word in words:
+    assert word in done.stderr
+  assert not (tmp_path / 'run').exists()
+
+
+def test_an_ill_typed_value_is_absls_own_error(tmp_path):
+  done = _command(SMALL[0], f'--workdir={tmp_path}/run', '--config.batch_size=many')
+  assert done.returncode == 1
+  assert 'batch_size' in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+def test_the_folder_of_another_config_is_left_alone(finished):
+  workdir, _ = finished
+  before = sorted((p, p.stat().st_mtime_ns) for p in workdir.rglob('*') if p.is_file())
+  done = _command(*SMALL, f'--workdir={workdir}', '--config.seed=7')
+  assert done.returncode == 2
+  assert 'config.seed is 0 there and 7 here' in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  after = sorted((p, p.stat().st_mtime_ns) for p in workdir.rglob('*') if p.is_file())
+  assert before == after
+
+
+def test_a_folder_that_cant_be_written(tmp_path):
+  (tmp_path / 'file').write_text('mine')
+  done = _command(*SMALL, f'--workdir={tmp_path}/file')
+  assert done.returncode == 2
+  assert 'is not a folder that can be written' in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
+  assert (tmp_path / 'file').read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+  ('text', 'words'),
+  [
+    ('def get_config(:\n', ['line 1', 'invalid syntax']),
+    ('def get_config():\n  return 1 / 0\n', ['line 2', 'ZeroDivisionError']),
+    ('x = 1\n', ['defines no get_config()']),
+    ('def get_config():\n  return {}\n', ['returned a dict', 'ConfigDict']),
+  ],
+)
+def test_a_broken_config_file(text, words, tmp_path):
+  path = tmp_path / 'mine.py'
+  path.write_text(text)
+  done = _command(f'--config={path}', f'--workdir={tmp_path}/run')
+  assert done.returncode == 2, done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+  for word in (str(path), *words):
+    assert word in done.stderr
+
+
+def test_a_config_that_is_not_there(tmp_path):
+  done = _command('--config=digit_lenet', f'--workdir={tmp_path}/run')
+  assert done.returncode == 2
+  assert "did you mean 'digits_lenet'?" in done.stderr
+
+
+def test_evaluating_a_folder_without_a_run(tmp_path):
+  done = _command(f'--workdir={tmp_path}', module='evaluate')
+  assert done.returncode == 2
+  assert 'holds no run' in done.stderr
