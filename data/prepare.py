@@ -5,7 +5,7 @@ import fcntl
 import functools
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -29,7 +29,9 @@ def open_splits(
     The builder's info, and the records of each split by position, in the order in
     which they are stored.
   """
-  make = functools.partial(builder_class, data_dir=data_dir, file_format='array_record')
+  make: Callable[[], Any] = functools.partial(
+    builder_class, data_dir=data_dir, file_format='array_record'
+  )
   with _quiet():
     path = make().data_path
     if not path.exists():

@@ -14,8 +14,6 @@ import numpy as np
 
 from .flags import define_workdir, run
 
-_WORKDIR = define_workdir()
-
 
 def evaluate(workdir: str) -> dict[str, float]:
   """Returns the exact metrics of the test split, and writes `predictions.csv`."""
@@ -59,14 +57,12 @@ def write_predictions(
       writer.writerow([*index, *names, f'{probability:.6f}'])
 
 
-def main() -> None:
+def main(workdir: str) -> None:
   """Evaluates and prints."""
-  workdir = _WORKDIR.value
-  assert workdir is not None  # absl has seen to it
   for name, value in evaluate(workdir).items():
     print(f'{name:16} {value:.6f}')
   print(f'predictions in {os.path.join(workdir, "predictions.csv")}')
 
 
 if __name__ == '__main__':
-  run(main)
+  run(main, define_workdir())

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 # Two colours that stay apart in grey and for colour-blind readers, and light grids.
 _TRAIN, _TEST = '#9db4c8', '#c2410c'
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
   'font.size': 11,
   'axes.spines.top': False,
   'axes.spines.right': False,
@@ -98,7 +98,8 @@ def first_layer(
   limit = np.abs(filters).max()
   with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
     figure = Figure(figsize=(1.6 + count * 0.8, 2.6), layout='constrained')
-    left, right = figure.subfigures(1, 2, width_ratios=[2, count])
+    panels: Any = figure.subfigures(1, 2, width_ratios=[2, count])
+    left, right = panels
     axes = left.subplots()
     axes.imshow(picture.mean(-1), cmap='gray_r')
     axes.set_title('the image', fontsize=10)

@@ -15,12 +15,16 @@ from ml_collections import ConfigDict, config_flags
 from .. import configs
 from .errors import ConfigError
 
+flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
+
 
 def define_config() -> flags.FlagHolder:
   """Defines `--config`, with an override `--config.KEY=VALUE` for each of its keys."""
-  return config_flags.DEFINE_config_file(
+  holder = config_flags.DEFINE_config_file(
     'config', None, 'a config file, or the bare name of a shipped one', lock_config=True
   )
+  flags.mark_flag_as_required('config')
+  return holder
 
 
 def define_workdir() -> flags.FlagHolder[str | None]:
@@ -30,15 +34,18 @@ def define_workdir() -> flags.FlagHolder[str | None]:
   return holder
 
 
-def run(main: Callable[[], Any]) -> None:
-  """Parses the command line and calls `main`; a `ConfigError` is one line, status 2."""
+def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
+  """Parses the command line, and calls `main` with the values of the flags given.
+
+  A `ConfigError` becomes one line on standard error, and exit status 2.
+  """
 
   def guarded(argv: list[str]) -> None:
     if len(argv) > 1:
       raise ConfigError(f'unexpected arguments: {" ".join(argv[1:])}')
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)  # the libraries' own; ours stay
-    main()
+    main(*(holder.value for holder in holders))
 
   try:
     app.run(guarded, flags_parser=_parse)
@@ -121,7 +128,7 @@ def _parse(argv: list[str]) -> list[str]:
       argv[i : i + 1 + (match[2] is None)] = [f'--config={path}']
       sys.argv[:] = argv
       break
-  return flags.FLAGS(argv)
+  return app.parse_flags_with_usage(argv)
 
 
 def _keys(config: ConfigDict, prefix: str = '') -> list[str]:

@@ -148,11 +148,11 @@ def train_and_evaluate(
 
 def enable_compilation_cache() -> None:
   """Keeps compiled programs between runs, unless the user chose a place for them."""
-  if not jax.config.jax_compilation_cache_dir:
+  if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'convscan/xla'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
 def check_durations(config: ml_collections.ConfigDict) -> int:

@@ -6,21 +6,17 @@
 The same command again goes on where the run was stopped.
 """
 
-from absl import flags
+from ml_collections import ConfigDict
 
 from .flags import define_config, define_workdir, run
 
-_CONFIG = define_config()
-_WORKDIR = define_workdir()
-flags.mark_flag_as_required('config')
 
-
-def main() -> None:
+def main(config: ConfigDict, workdir: str) -> None:
   """Trains."""
   from .loop import train_and_evaluate  # flags are checked before jax is loaded
 
-  train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+  train_and_evaluate(config, workdir)
 
 
 if __name__ == '__main__':
-  run(main)
+  run(main, define_config(), define_workdir())

@@ -4,30 +4,28 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import ml_collections
 import optax
+from ml_collections import ConfigDict
 
 from .errors import ConfigError, blame, choose
 
-Config = ml_collections.ConfigDict
 
-
-def _cosine(c: Config, num_steps: int) -> optax.Schedule:
+def _cosine(c: ConfigDict, num_steps: int) -> optax.Schedule:
   return optax.cosine_decay_schedule(c.learning_rate, num_steps, c.end_factor)
 
 
-def _step(c: Config, num_steps: int) -> optax.Schedule:
+def _step(c: ConfigDict, num_steps: int) -> optax.Schedule:
   scales = {round(at * num_steps): c.step_factor for at in c.step_at}
   return optax.piecewise_constant_schedule(c.learning_rate, scales)
 
 
-SCHEDULES: dict[str, Callable[[Config, int], optax.Schedule]] = {
+SCHEDULES: dict[str, Callable[[ConfigDict, int], optax.Schedule]] = {
   'constant': lambda c, num_steps: optax.constant_schedule(c.learning_rate),
   'cosine': _cosine,
   'step': _step,
 }
 
-OPTIMIZERS: dict[str, Callable[[Config, optax.Schedule], Any]] = {
+OPTIMIZERS: dict[str, Callable[[ConfigDict, optax.Schedule], Any]] = {
   'sgd': lambda c, lr: optax.sgd(lr, momentum=c.momentum, nesterov=c.nesterov),
   'adam': lambda c, lr: optax.adam(lr, b1=c.b1, b2=c.b2, eps=c.eps),
   'adamw': lambda c, lr: optax.adamw(
@@ -51,7 +49,7 @@ def decays(params: Any) -> Any:
   return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def learning_rate(config: Config, num_steps: int) -> optax.Schedule:
+def learning_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
   """Returns the learning rate as a function of the step.
 
   `warmup_steps` of linear growth from 0 come first; the named schedule then runs
@@ -71,7 +69,7 @@ def learning_rate(config: Config, num_steps: int) -> optax.Schedule:
   return optax.join_schedules([ramp, schedule], [warmup])
 
 
-def make_optimizer(config: Config, num_steps: int) -> optax.GradientTransformation:
+def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
   """Builds the optax chain that `config.optimizer` names.
 
   Gradients are clipped to a global norm of `clip_norm` (0 turns it off). `adamw`

@@ -72,7 +72,7 @@ def eval_step(
     each target: `predicted`, the most probable class, and `log_prob`, the natural
     logarithm of the probability that it gave to the target.
   """
-  logits = model.apply(variables, batch['inputs'], train=False)
+  logits: Any = model.apply(variables, batch['inputs'], train=False)
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
   targets = batch['targets'][..., None]
   predictions = {

@@ -59,13 +59,18 @@ def draw(
 ) -> list[str]:
   """Draws bits per character, and what the gates do over one held-out sentence."""
   drawn = [figures.curves(folder, history, 'bits_per_char', 'bits per character')]
-  tokens = np.asarray(dataset.splits['test'][0]['inputs'])[:72]
+  tokens = np.asarray(dataset.splits['test'][0]['inputs'])
   try:
     gates = model.apply(variables, tokens[None], method='gates')
   except ValueError:  # a cell without gates
     return drawn
-  characters = [dataset.classes[t] for t in tokens]
-  return [*drawn, figures.gates(folder, characters, gates)]
+  # Its first sentence, after the underlined title, or as much of it as is readable.
+  text = ''.join(dataset.classes[t] for t in tokens)
+  begin = text.find('\n\n') + 2
+  end = text.find('.', begin) + 1 or len(text)
+  sentence = slice(begin, min(end, begin + 80))
+  shown = {name: a[:, sentence] for name, a in gates.items()}
+  return [*drawn, figures.gates(folder, text[sentence], shown)]
 
 
 TASK = Task(

@@ -1,0 +1,52 @@
+"""The README's examples run as they stand, and its config trains."""
+
+import pathlib
+import re
+
+import jax
+import numpy as np
+
+README = (pathlib.Path(__file__).resolve().parents[1] / 'README.md').read_text()
+BLOCKS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+
+
+def _block(word):
+  (block,) = [b for b in BLOCKS if word in b]
+  return block
+
+
+def test_the_layer_examples_run(capsys):
+  names = {}
+  exec(_block('import convscan.architectures as arch'), names)
+  assert names['y'].shape == (2, 7, 16)
+  assert not np.any(names['y'][1, 4:])
+  assert '61,706' in capsys.readouterr().out
+  exec(_block('class MinimalGate'), names)
+  assert names['y'].shape == (2, 7, 8)
+
+
+def test_a_new_cell_multiplies_once_a_step():
+  names = {}
+  exec(_block('import convscan.architectures as arch'), names)
+  exec(_block('class MinimalGate'), names)
+  rnn, x = names['RNN'](names['MinimalGate'](8)), names['x']
+  variables = rnn.init(jax.random.key(0), x)
+  jaxpr = str(jax.make_jaxpr(rnn.apply)(variables, x))
+  loop = jaxpr[jaxpr.index('scan[') :]
+  assert loop.count('dot_general') == 1
+  assert jaxpr.count('dot_general') == 2  # and one for all inputs
+
+
+def test_the_config_and_restore_examples_run(tmp_path, monkeypatch):
+  from convscan.train.flags import load
+  from convscan.train.loop import train_and_evaluate
+
+  path = tmp_path / 'mine.py'
+  path.write_text(_block('def get_config'))
+  config = load(str(path))
+  config.num_train_steps = 2
+  train_and_evaluate(config, str(tmp_path / 'runs/one'))
+  monkeypatch.chdir(tmp_path)
+  names = {'images': np.zeros((3, 8, 8, 1), np.float32)}
+  exec(_block('convscan.train.restore'), names)
+  assert names['logits'].shape == (3, 10)
