@@ -13,7 +13,7 @@ from absl import logging
 
 
 def open_splits(
-  builder_class: type[tfds.core.DatasetBuilder],
+  builder_class: Callable[..., Any],
   data_dir: str | os.PathLike[str] | None,
 ) -> tuple[tfds.core.DatasetInfo, dict[str, Sequence[dict[str, Any]]]]:
   """Opens a builder's splits, after preparing them the first time.
