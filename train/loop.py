@@ -60,8 +60,9 @@ def train_and_evaluate(
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
     table = architectures.summary(model, shape, inputs.dtype)
-  workdirs.claim(workdir, config)
-  workdirs.write_classes(workdir, dataset.classes, inputs)
+  if jax.process_index() == 0:
+    workdirs.claim(workdir, config)
+    workdirs.write_classes(workdir, dataset.classes, inputs)
   log.info('%s\n%s', config.model.name, table)
 
   # The state, on every device of the mesh, and the two steps as compiled functions.
@@ -100,7 +101,7 @@ def train_and_evaluate(
     since_log.append(metrics)
     if step == start + 1:
       jax.block_until_ready(metrics)
-      log.info('first step done; compiling took %.1f s', time.perf_counter() - began)
+      log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
     writer.progress(step)
     last = step == num_steps
     if step % config.log_every_steps == 0 or last:
@@ -109,7 +110,7 @@ def train_and_evaluate(
       rate = {'learning_rate': float(schedule(step - 1))}
       writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
     if step % config.eval_every_steps == 0 or last:
-      numbers, _ = evaluate(state.variables)
+      numbers, predictions = evaluate(state.variables)
       writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
       key = jax.random.fold_in(jax.random.key(config.seed), step)
       shown = task.at_evaluation(model, state.variables, dataset, key, config)
@@ -120,7 +121,8 @@ def train_and_evaluate(
   checkpoints.close()
 
   # What a person sees.
-  numbers, predictions = evaluate(state.variables)
+  if start == num_steps:  # nothing was left to do
+    numbers, predictions = evaluate(state.variables)
   if jax.process_index() == 0:
     drawn = task.figures(
       workdir,
@@ -190,8 +192,9 @@ def make_evaluate(
 ) -> Callable[[Any], tuple[dict[str, float], dict[str, np.ndarray]]]:
   """Returns a function from variables to the exact metrics of the test split.
 
-  It also returns the predictions of every example, without the padding of the last
-  batch: see `convscan.train.step.eval_step`.
+  It also returns the predictions (see `convscan.train.step.eval_step`) with their
+  targets and weights; those of weight 0, such as what fills the last batch, are to be
+  left out.
   """
   everywhere, split = replicated(mesh), batch_sharded(mesh)
   compiled = jax.jit(
@@ -218,7 +221,6 @@ def make_evaluate(
       outputs.append((metrics, predictions | labels))
     metrics, predictions = zip(*jax.device_get(outputs), strict=True)
     joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
-    size = len(dataset.splits['test'])
-    return task.derive(mean(list(metrics))), {k: v[:size] for k, v in joined.items()}
+    return task.derive(mean(list(metrics))), joined
 
   return evaluate

@@ -62,7 +62,7 @@ class MetricWriter:
     os.replace(path + '.new', path)
     self._file = open(path, 'a', buffering=1)  # noqa: SIM115 (closed by close)
     self._events = SummaryWriter(
-      os.path.join(workdir, 'tensorboard'), purge_step=step + 1 if step else None
+      os.path.join(workdir, 'tensorboard'), purge_step=step + 1
     )
     self._bar = tqdm(
       total=num_steps,

@@ -10,7 +10,7 @@ NAMES = ('classification', 'language_model')
 def get(name: str) -> Task:
   """Returns a task by its name, one of `NAMES`.
 
-  >>> get('classification').headline
-  'accuracy'
+  >>> get('classification').size_field
+  'num_classes'
   """
   return importlib.import_module(f'.{name}', __name__).TASK

@@ -46,7 +46,6 @@ def draw(
 
 TASK = Task(
   size_field='num_classes',
-  headline='accuracy',
   losses=optax.softmax_cross_entropy_with_integer_labels,
   metrics=metrics,
   derive=lambda means: means,

@@ -75,7 +75,6 @@ def draw(
 
 TASK = Task(
   size_field='vocab_size',
-  headline='bits_per_char',
   losses=optax.softmax_cross_entropy_with_integer_labels,
   metrics=metrics,
   derive=derive,

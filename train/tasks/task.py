@@ -20,7 +20,6 @@ class Task:
 
   Attributes:
     size_field: the field of the model that the number of classes sets.
-    headline: the metric that a person asks for first.
     losses: `(logits, targets) -> losses`, one loss a target.
     metrics: `(logits, batch) -> Metrics`.
     derive: adds to the means of the metrics what follows from them.
@@ -29,7 +28,6 @@ class Task:
   """
 
   size_field: str
-  headline: str
   losses: Callable[[jax.Array, jax.Array], jax.Array]
   metrics: Callable[[jax.Array, Batch], Metrics]
   derive: Callable[[dict[str, float]], dict[str, float]]
