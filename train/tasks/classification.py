@@ -2,24 +2,10 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import optax
 
 from .. import figures
-from .task import Batch, Metrics, Task, weighted
-
-
-def metrics(logits: jax.Array, batch: Batch) -> Metrics:
-  """Returns the cross-entropy in nats, and the share of labels that are right."""
-  right = jnp.argmax(logits, axis=-1) == batch['targets']
-  return {
-    'loss': weighted(
-      optax.softmax_cross_entropy_with_integer_labels(logits, batch['targets']),
-      batch['weights'],
-    ),
-    'accuracy': weighted(right, batch['weights']),
-  }
+from .task import Task, class_losses, class_metrics
 
 
 def draw(
@@ -46,8 +32,8 @@ def draw(
 
 TASK = Task(
   size_field='num_classes',
-  losses=optax.softmax_cross_entropy_with_integer_labels,
-  metrics=metrics,
+  losses=class_losses,
+  metrics=class_metrics,
   derive=lambda means: means,
   at_evaluation=lambda *args, **kwargs: '',
   figures=draw,

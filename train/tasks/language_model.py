@@ -7,21 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ...architectures.rnn import sample
 from .. import figures
-from .task import Batch, Metrics, Task, weighted
-
-
-def metrics(logits: jax.Array, batch: Batch) -> Metrics:
-  """Returns the cross-entropy in nats a character, and the share guessed right."""
-  losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch['targets'])
-  right = jnp.argmax(logits, axis=-1) == batch['targets']
-  return {
-    'loss': weighted(losses, batch['weights']),
-    'accuracy': weighted(right, batch['weights']),
-  }
+from .task import Task, class_losses, class_metrics
 
 
 def derive(means: dict[str, float]) -> dict[str, float]:
@@ -75,8 +64,8 @@ def draw(
 
 TASK = Task(
   size_field='vocab_size',
-  losses=optax.softmax_cross_entropy_with_integer_labels,
-  metrics=metrics,
+  losses=class_losses,
+  metrics=class_metrics,
   derive=derive,
   at_evaluation=paragraph,
   figures=draw,

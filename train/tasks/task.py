@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 Batch = Mapping[str, jax.Array]
 # Each metric as (weighted sum, sum of weights): adding pairs over batches and devices
@@ -42,6 +43,18 @@ def weighted(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Arra
   (Array(3., dtype=float32), Array(2., dtype=float32))
   """
   return jnp.sum(values * weights), jnp.sum(weights)
+
+
+class_losses = optax.softmax_cross_entropy_with_integer_labels
+
+
+def class_metrics(logits: jax.Array, batch: Batch) -> Metrics:
+  """Returns the cross-entropy in nats, and the share of targets that are right."""
+  right = jnp.argmax(logits, axis=-1) == batch['targets']
+  return {
+    'loss': weighted(class_losses(logits, batch['targets']), batch['weights']),
+    'accuracy': weighted(right, batch['weights']),
+  }
 
 
 def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, float]:
