@@ -12,7 +12,8 @@ def get_config() -> ConfigDict:
   # 'classification' or 'language_model'.
   config.task = ''
 
-  # A name of `convscan.architectures.names()`, and fields of that model to set.
+  # A name of `convscan.architectures.names()`, and fields of that model to set
+  # (a field must stand in the config file to be overridden on the command line).
   config.model = ConfigDict({'name': ''})
   # A name of `convscan.data.names()`, and options of that dataset to set. It is
   # prepared in data_dir: '' is TFDS's own, ~/tensorflow_datasets or $TFDS_DATA_DIR.
@@ -37,7 +38,8 @@ def get_config() -> ConfigDict:
   config.optimizer.schedule = 'cosine'
   # cosine: the share of the learning rate that is left at the end.
   config.optimizer.end_factor = 0.0
-  # step: at these shares of the run, the learning rate is multiplied by step_factor.
+  # step: the learning rate is multiplied by step_factor at these shares of the steps
+  # after warm-up.
   config.optimizer.step_at = (0.5, 0.75)
   config.optimizer.step_factor = 0.1
   # Applied to matrices and filters, not to biases and norms.

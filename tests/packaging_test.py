@@ -1,7 +1,10 @@
 """The wheel holds the whole package, and trains where no checkout is near."""
 
+import ast
+import importlib.metadata
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +21,10 @@ def _run(*command, **kwargs):
   done = subprocess.run(command, capture_output=True, text=True, **kwargs)
   assert done.returncode == 0, done.stdout + done.stderr
   return done
+
+
+def _normal(name):
+  return name.lower().replace('_', '-')
 
 
 @pytest.fixture(scope='module')
@@ -43,6 +50,25 @@ def test_the_package_list_names_every_folder_with_code():
     for path in (ROOT / part).rglob('*.py')
   }
   assert set(listed['tool']['setuptools']['packages']) == folders
+
+
+def test_every_import_is_of_a_declared_dependency():
+  declared = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  names = {_normal(re.match(r'[\w-]+', d)[0]) for d in declared['dependencies']}
+  provided = importlib.metadata.packages_distributions()
+  for part in _PARTS:
+    for path in (ROOT / part).rglob('*.py'):
+      for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.Import):
+          modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+          modules = [node.module]
+        for module in (m.partition('.')[0] for m in modules):
+          if module not in {*sys.stdlib_module_names, 'convscan'}:
+            sources = {_normal(name) for name in provided[module]}
+            known = {_normal(name) for name in names}
+            assert sources & known, f'{path} imports {module}'
 
 
 def test_the_wheel_holds_every_module(wheel):

@@ -5,14 +5,13 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from etils import epath
 
 from .state import TrainState
 
 _FOLDER = 'checkpoints'
 # Variables are an item of their own, so that a trained model is read without the
 # optimizer's state, which can be twice its size.
-_ITEMS = ('variables', 'rest', 'data')
+_ITEMS = ('variables', 'rest', 'progress')
 
 
 class Checkpoints:
@@ -20,17 +19,20 @@ class Checkpoints:
 
   Args:
     workdir: the run's folder.
-    keep: how many of the newest checkpoints stay.
+    keep: how many of the newest checkpoints stay; None is for reading alone, which
+      changes nothing on disk, so that a run can be read while it trains.
   """
 
-  def __init__(self, workdir: str, keep: int) -> None:
+  def __init__(self, workdir: str, keep: int | None) -> None:
+    writes = keep is not None
     self._manager = ocp.CheckpointManager(
-      epath.Path(os.path.abspath(workdir)) / _FOLDER,
+      os.path.join(os.path.abspath(workdir), _FOLDER),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=keep,
-        cleanup_tmp_directories=True,  # what a killed save left
-        enable_async_checkpointing=True,
-        step_prefix=None,
+        create=writes,
+        read_only=not writes,
+        cleanup_tmp_directories=writes,  # what a killed save left
+        enable_async_checkpointing=writes,
       ),
       item_names=_ITEMS,
     )
@@ -39,21 +41,24 @@ class Checkpoints:
     """Returns the newest step saved, or None."""
     return self._manager.latest_step()
 
-  def save(self, step: int, state: TrainState, data_state: dict[str, Any]) -> None:
-    """Starts saving; training goes on while the files are written."""
+  def save(self, step: int, state: TrainState, progress: dict[str, Any]) -> None:
+    """Starts saving; training goes on while the files are written.
+
+    `progress` is what else the run needs to go on, as JSON can hold it.
+    """
     rest = {'step': state.step, 'opt_state': state.opt_state, 'key': state.key}
     self._manager.save(
       step,
       args=ocp.args.Composite(
         variables=ocp.args.StandardSave(state.variables),
         rest=ocp.args.StandardSave(rest),
-        data=ocp.args.JsonSave(data_state),
+        progress=ocp.args.JsonSave(progress),
       ),
       force=True,
     )
 
   def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-    """Returns the state of a step, placed as `like` is, and the data's state."""
+    """Returns a step's state, placed as `like` is, and what was saved beside it."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     rest = {k: getattr(abstract, k) for k in ('step', 'opt_state', 'key')}
     saved = self._manager.restore(
@@ -61,10 +66,10 @@ class Checkpoints:
       args=ocp.args.Composite(
         variables=ocp.args.StandardRestore(abstract.variables),
         rest=ocp.args.StandardRestore(rest),
-        data=ocp.args.JsonRestore(),
+        progress=ocp.args.JsonRestore(),
       ),
     )
-    return like.replace(**saved['variables'], **saved['rest']), saved['data']
+    return like.replace(**saved['variables'], **saved['rest']), saved['progress']
 
   def restore_variables(self, step: int, like: Any) -> Any:
     """Returns the model's variables alone, placed as `like` is."""

@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 @contextlib.contextmanager
 def blame(key: str) -> Iterator[None]:
-  """Says which config key a `ValueError` raised in this block is about.
+  """Says which config key a `ValueError` or `OSError` raised in this block is about.
 
   >>> with blame('config.model'):
   ...   raise ValueError('no such thing')
@@ -25,7 +25,7 @@ def blame(key: str) -> Iterator[None]:
     yield
   except ConfigError:
     raise
-  except ValueError as e:
+  except (ValueError, OSError) as e:
     raise ConfigError(f'{key}: {e}') from e
 
 
@@ -40,6 +40,11 @@ mean 'adam'? Known: adam, sgd
   known = sorted(legal)
   if value in known:
     return value
-  nearest = difflib.get_close_matches(str(value), known, n=1)
-  hint = f' did you mean {nearest[0]!r}?' if nearest else ''
+  hint = did_you_mean(value, known)
   raise ConfigError(f'{key}: unknown {value!r};{hint} Known: {", ".join(known)}')
+
+
+def did_you_mean(value: str, legal: Iterable[str]) -> str:
+  """Returns a question that names the nearest legal value, or `''`."""
+  nearest = difflib.get_close_matches(str(value), list(legal), n=1, cutoff=0.5)
+  return f' did you mean {nearest[0]!r}?' if nearest else ''

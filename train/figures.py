@@ -28,7 +28,7 @@ def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) ->
     axes = figure.subplots()
     for split, colour, width in [('train', _TRAIN, 1.5), ('eval', _TEST, 2.5)]:
       points = [(m['step'], m[f'{split}/{name}']) for m in history
-                if f'{split}/{name}' in m]  # fmt: skip
+                if m.get(f'{split}/{name}') is not None]  # fmt: skip
       if not points:
         continue
       steps, values = zip(*points, strict=True)
@@ -111,7 +111,8 @@ def first_layer(
     grid[1, 0].set_ylabel('feature map', fontsize=10)
     right.suptitle(
       f'first layer: {count} of {kernel.shape[-1]} filters '
-      '(red positive, blue negative), and what each finds in the image',
+      '(red positive, blue negative), and its map of the image after norm, activation '
+      'and pooling (each from its least, white, to its greatest, black)',
       fontsize=10,
     )
     for ax in [axes, *grid.flat]:
@@ -145,7 +146,7 @@ def gates(
         vmin=-1 if signed else 0,
         vmax=1,
       )
-      axes.set(ylabel=f'{name}\n(unit)', yticks=[])
+      axes.set(ylabel=f'{name}\n({len(busiest)} units)', yticks=[])
       axes.set_xticks(range(len(shown)), shown, family='monospace', fontsize=8)
       axes.tick_params(length=0)
       figure.colorbar(drawn, ax=axes, pad=0.01)

@@ -1,6 +1,5 @@
 """The command line shared by the commands: a config file, its overrides, a folder."""
 
-import difflib
 import os
 import re
 import runpy
@@ -13,7 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from .. import configs
-from .errors import ConfigError
+from .errors import ConfigError, did_you_mean
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
 
@@ -71,9 +70,7 @@ def find(config: str) -> str:
     return config
   if config in known:
     return known[config]
-  name = os.path.basename(config).removesuffix('.py')
-  nearest = difflib.get_close_matches(name, known, n=1)
-  hint = f' did you mean {nearest[0]!r}?' if nearest else ''
+  hint = did_you_mean(os.path.basename(config).removesuffix('.py'), known)
   raise ConfigError(
     f'--config: no file {config!r};{hint} Shipped by bare name: {", ".join(known)}'
   )
@@ -108,8 +105,7 @@ def check_overrides(argv: list[str], config: ConfigDict) -> None:
     match = re.match(r'--?(?:no)?config\.([\w.]+)', arg)
     if match and match[1] not in known:
       key = match[1]
-      nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-      hint = f' did you mean config.{nearest[0]}?' if nearest else ''
+      hint = did_you_mean(f'config.{key}', [f'config.{k}' for k in known])
       siblings = [k for k in known if k.rpartition('.')[0] == key.rpartition('.')[0]]
       raise ConfigError(
         f'unknown key config.{key};{hint} Keys there: {", ".join(siblings or known)}'

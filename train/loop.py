@@ -37,13 +37,13 @@ def train_and_evaluate(
     The metrics of the final evaluation, such as `{'eval/loss': ..., ...}`.
 
   Raises:
-    ConfigError: the config or the folder can't be used. Nothing has been written then.
+    ConfigError: the config or the folder can't be used. The folder is as it was then.
   """
   log = logger()
 
   # What to run: all that a config can get wrong is found here, before any work.
   enable_compilation_cache()
-  num_steps = check_durations(config)
+  num_steps = check_numbers(config)
   mesh = make_mesh(config.mesh.data)
   check_batch_size(config.batch_size, mesh)
   tx = make_optimizer(config.optimizer, num_steps)
@@ -60,9 +60,7 @@ def train_and_evaluate(
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
     table = architectures.summary(model, shape, inputs.dtype)
-  if jax.process_index() == 0:
-    workdirs.claim(workdir, config)
-    workdirs.write_classes(workdir, dataset.classes, inputs)
+  workdirs.claim(workdir, config, dataset.classes, inputs)
   log.info('%s\n%s', config.model.name, table)
 
   # The state, on every device of the mesh, and the two steps as compiled functions.
@@ -83,9 +81,11 @@ def train_and_evaluate(
   checkpoints = Checkpoints(workdir, config.keep_checkpoints)
   start = checkpoints.latest_step() or 0
   iterator = iter(batches)
+  since_log: list[Any] = []  # metrics of the steps since the last line of the log
   if start:
-    state, data_state = checkpoints.restore(start, state)
-    iterator.set_state(data_state)
+    state, progress = checkpoints.restore(start, state)
+    iterator.set_state(progress['data'])
+    since_log = progress['since_log']
     log.info('resuming from step %d', start)
   log.info(
     '%d steps of %d examples on %d %s device(s); results in %s',
@@ -94,7 +94,6 @@ def train_and_evaluate(
 
   writer = MetricWriter(workdir, start, num_steps)
   schedule = learning_rate(config.optimizer, num_steps)
-  since_log: list[Any] = []
   began = time.perf_counter()
   for step in range(start + 1, num_steps + 1):
     state, metrics = update(state, put_batch(next(iterator), mesh))
@@ -116,7 +115,8 @@ def train_and_evaluate(
       shown = task.at_evaluation(model, state.variables, dataset, key, config)
       writer.text(step, 'sample', shown)
     if step % config.checkpoint_every_steps == 0 or last:
-      checkpoints.save(step, state, iterator.get_state())
+      since = jax.tree.map(float, jax.device_get(since_log))
+      checkpoints.save(step, state, {'data': iterator.get_state(), 'since_log': since})
   writer.close()
   checkpoints.close()
 
@@ -149,7 +149,7 @@ def train_and_evaluate(
 
 
 def enable_compilation_cache() -> None:
-  """Keeps compiled programs between runs, unless the user chose a place for them."""
+  """Keeps compiled programs between runs, in `JAX_COMPILATION_CACHE_DIR` if set."""
   if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'convscan/xla'))
@@ -157,12 +157,19 @@ def enable_compilation_cache() -> None:
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
-def check_durations(config: ml_collections.ConfigDict) -> int:
-  """Returns the number of steps; every duration must be at least one step."""
+def check_numbers(config: ml_collections.ConfigDict) -> int:
+  """Returns the number of steps; checks the numbers that nothing else does."""
   for key in ('log_every_steps', 'eval_every_steps', 'checkpoint_every_steps',
               'num_train_steps', 'keep_checkpoints'):  # fmt: skip
     if config[key] < 1:
       raise ConfigError(f'config.{key}: {config[key]}; expected 1 or more')
+  if config.seed < 0:
+    raise ConfigError(f'config.seed: {config.seed}; expected 0 or more')
+  if config.sample.length < 1 or config.sample.temperature < 0:
+    raise ConfigError(
+      f'config.sample: length {config.sample.length}, temperature '
+      f'{config.sample.temperature}; expected 1 or more, and 0 or more'
+    )
   return config.num_train_steps
 
 
@@ -170,8 +177,6 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
   """Opens the dataset of a config, and checks that its task is the config's."""
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
   with blame('config.data'):
-    if config.data.name not in data.names():
-      data.build(config.data.name)  # says what is known
     dataset = data.build(
       config.data.name, data_dir=config.data.data_dir or None, **options
     )
@@ -215,10 +220,7 @@ def make_evaluate(
   def evaluate(variables: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     outputs = []
     for batch in batches():
-      placed = put_batch(batch, mesh)
-      metrics, predictions = compiled(variables, placed)
-      labels = {k: placed[k] for k in ('targets', 'weights')}
-      outputs.append((metrics, predictions | labels))
+      outputs.append(compiled(variables, put_batch(batch, mesh)))
     metrics, predictions = zip(*jax.device_get(outputs), strict=True)
     joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
     return task.derive(mean(list(metrics))), joined

@@ -1,7 +1,9 @@
 """Where the numbers of a run go: the terminal, `metrics.jsonl` and TensorBoard."""
 
+import html
 import json
 import logging
+import math
 import os
 import sys
 from typing import Any
@@ -79,10 +81,11 @@ class MetricWriter:
       self._bar.update(step - self._bar.n)
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes named numbers of one step; not-a-number goes to JSON as NaN."""
+    """Writes named numbers of one step; one that is not finite is null in JSON."""
     if not self._active:
       return
-    self._file.write(json.dumps({'step': step, **metrics}) + '\n')
+    finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+    self._file.write(json.dumps({'step': step, **finite}) + '\n')
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
     numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
@@ -91,7 +94,7 @@ class MetricWriter:
   def text(self, step: int, name: str, text: str) -> None:
     """Shows a text on the terminal and in TensorBoard."""
     if self._active and text:
-      self._events.add_text(name, f'<pre>{text}</pre>', step)
+      self._events.add_text(name, f'<pre>{html.escape(text)}</pre>', step)
       logger().info('%s:\n%s\n', name, text)
 
   def close(self) -> None:

@@ -80,9 +80,16 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
     ConfigError: an unknown name, or a value out of range.
   """
   name = choose('config.optimizer.name', config.name, OPTIMIZERS)
-  for key in ('learning_rate', 'weight_decay', 'clip_norm', 'end_factor'):
-    if config[key] < 0:
+  for key in ('learning_rate', 'weight_decay', 'clip_norm', 'eps', 'step_factor'):
+    if not config[key] >= 0:
       raise ConfigError(f'config.optimizer.{key}: {config[key]}; expected 0 or more')
+  for key in ('momentum', 'b1', 'b2', 'end_factor'):
+    if not 0 <= config[key] <= 1:
+      raise ConfigError(f'config.optimizer.{key}: {config[key]}; expected 0 to 1')
+  if not all(0 < at < 1 for at in config.step_at):
+    raise ConfigError(
+      f'config.optimizer.step_at: {config.step_at}; expected shares between 0 and 1'
+    )
   with blame('config.optimizer'):
     parts = []
     if config.clip_norm:

@@ -68,14 +68,16 @@ def eval_step(
   """Evaluates one batch.
 
   Returns:
-    Each metric as a pair (weighted sum, sum of weights), and what the model says of
-    each target: `predicted`, the most probable class, and `log_prob`, the natural
-    logarithm of the probability that it gave to the target.
+    Each metric as a pair (weighted sum, sum of weights), and for each of `targets`,
+    beside its `weights`: `predicted`, the most probable class, and `log_prob`, the
+    natural logarithm of the probability that the model gave to the target.
   """
   logits: Any = model.apply(variables, batch['inputs'], train=False)
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
   targets = batch['targets'][..., None]
   predictions = {
+    'targets': batch['targets'],
+    'weights': batch['weights'],
     'predicted': jnp.argmax(logits, axis=-1).astype(jnp.int32),
     'log_prob': jnp.take_along_axis(log_probs, targets, axis=-1)[..., 0],
   }

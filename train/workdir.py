@@ -4,6 +4,7 @@
 `metrics.jsonl`: a JSON object a line. `checkpoints/`, `tensorboard/`, and PNGs.
 """
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -17,43 +18,76 @@ from . import tasks
 from .checkpoint import Checkpoints
 from .errors import ConfigError, blame
 
+# What a run that was killed while it claimed its folder may leave.
+_UNFINISHED = {'classes.json', 'classes.json.new', 'config.json.new'}
 
-def claim(workdir: str, config: ml_collections.ConfigDict) -> None:
+
+def claim(
+  workdir: str, config: ml_collections.ConfigDict, classes: tuple[str, ...], inputs: Any
+) -> None:
   """Makes the folder this run's, or finds that it is already.
 
+  Args:
+    workdir: the folder; made if it does not exist.
+    config: what runs.
+    classes: the names of what the model predicts.
+    inputs: one example's input, for its shape and dtype.
+
   Raises:
-    ConfigError: it can't be written, holds the run of another config, or holds files
-      that no run of ours made.
+    ConfigError: the folder can't be written, holds the run of another config or other
+      classes, or holds files that are not a run's. They are left as they are.
   """
+  form = {'shape': list(inputs.shape), 'dtype': str(inputs.dtype)}
   ours = json.loads(config_json(config))
+  noted = {'classes': list(classes), 'inputs': form}
   try:
     os.makedirs(workdir, exist_ok=True)
+    foreign = set(os.listdir(workdir)) - _UNFINISHED
+    if os.path.exists(os.path.join(workdir, 'config.json')):
+      _compare(workdir, ours, noted)
+    elif foreign:
+      raise ConfigError(
+        f'--workdir: {workdir!r} is no run, but holds '
+        f'{", ".join(sorted(foreign)[:4])}. Give a new or empty folder'
+      )
+    elif jax.process_index() == 0:
+      # The config last: where it is, the other file is too.
+      _write(os.path.join(workdir, 'classes.json'), json.dumps(noted) + '\n')
+      _write(os.path.join(workdir, 'config.json'), config_json(config))
     if not os.access(workdir, os.W_OK | os.X_OK):
       raise PermissionError(13, 'Permission denied')
   except OSError as e:
     raise ConfigError(
       f'--workdir: {workdir!r} is not a folder that can be written: {e.strerror}'
     ) from e
-  path = os.path.join(workdir, 'config.json')
-  if not os.path.exists(path):
-    # Written whole or not at all: a kill here must not leave half a config behind.
-    with open(path + '.new', 'w') as f:
-      f.write(config_json(config))
-    os.replace(path + '.new', path)
-    return
-  theirs = _read_json(path)
-  if ours != theirs:
-    here, there = _flat(ours), _flat(theirs)
-    differ = [
-      f'config.{k} is {there.get(k)!r} there and {here.get(k)!r} here'
-      for k in sorted(here.keys() | there.keys())
-      if here.get(k) != there.get(k)
-    ]
+
+
+def _compare(workdir: str, ours: Any, noted: Any) -> None:
+  theirs = _read_json(os.path.join(workdir, 'config.json'))
+  here, there = _flat(ours), _flat(theirs)
+  differ = [
+    f'config.{k} is {there.get(k)!r} there and {here.get(k)!r} here'
+    for k in sorted(here.keys() | there.keys())
+    if here.get(k) != there.get(k)
+  ]
+  if differ:
     more = f' and {len(differ) - 4} more' if len(differ) > 4 else ''
     raise ConfigError(
       f'--workdir: {workdir!r} holds the run of another config: '
       f'{"; ".join(differ[:4])}{more}. Give another --workdir, or the same values'
     )
+  if _read_json(os.path.join(workdir, 'classes.json')) != noted:
+    raise ConfigError(
+      f'--workdir: {workdir!r} was trained on other classes or inputs than the dataset '
+      f'{ours["data"]["name"]!r} has here'
+    )
+
+
+def _write(path: str, text: str) -> None:
+  """Writes a file whole or not at all: a kill leaves no half of it behind."""
+  with open(path + '.new', 'w') as f:
+    f.write(text)
+  os.replace(path + '.new', path)
 
 
 def config_json(config: ml_collections.ConfigDict) -> str:
@@ -78,18 +112,9 @@ def build_model(config: ml_collections.ConfigDict, classes: tuple[str, ...]) -> 
   }
   task = tasks.get(config.task)
   with blame('config.model'):
-    if config.model.name not in architectures.names():
-      architectures.build(config.model.name)  # says what is known
     return architectures.build(
       config.model.name, **fields, **{task.size_field: len(classes)}
     )
-
-
-def write_classes(workdir: str, classes: tuple[str, ...], inputs: Any) -> None:
-  """Notes what a model needs to be built again: its classes and its input."""
-  form = {'shape': list(inputs.shape), 'dtype': str(inputs.dtype)}
-  with open(os.path.join(workdir, 'classes.json'), 'w') as f:
-    json.dump({'classes': list(classes), 'inputs': form}, f)
 
 
 def read_classes(workdir: str) -> tuple[str, ...]:
@@ -120,14 +145,13 @@ def restore(workdir: str) -> tuple[Any, dict[str, Any]]:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
     {'batch_stats': {}} | dict(variables),
   )
-  checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-  try:
+  if not os.path.isdir(os.path.join(workdir, 'checkpoints')):
+    raise ConfigError(f'--workdir: {workdir!r} holds no checkpoint yet')
+  with contextlib.closing(Checkpoints(workdir, keep=None)) as checkpoints:
     step = checkpoints.latest_step()
     if step is None:
       raise ConfigError(f'--workdir: {workdir!r} holds no checkpoint yet')
     return model, checkpoints.restore_variables(step, like)
-  finally:
-    checkpoints.close()
 
 
 def _read_json(path: str) -> Any:

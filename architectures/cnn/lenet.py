@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
-from ..layers import Conv
+from ..layers import Conv, Dropout
 from ..ops import avg_pool, max_pool
 
 
@@ -77,7 +77,7 @@ class LeNet(nn.Module):
     if self.norm is not None:
       self.norms = [self.norm(dtype=self.dtype) for _ in self.filters]
     self.denses = [nn.Dense(width, dtype=self.dtype) for width in self.hidden]
-    self.dropout = nn.Dropout(self.dropout_rate)
+    self.dropout = Dropout(self.dropout_rate)
     self.head = nn.Dense(self.num_classes, dtype=jnp.float32)
 
   def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from ..layers import Dropout
 from ..ops.recurrence import Carry
-from .cells import ElmanCell, GRUCell, LSTMCell
+from .cells import ElmanCell, GatedCell, GRUCell, LSTMCell
 from .rnn import RNN
 
 
@@ -57,7 +58,7 @@ class LanguageModel(nn.Module):
   def setup(self) -> None:
     """Makes the layers."""
     self.embed = nn.Embed(self.vocab_size, self.embedding_features, dtype=self.dtype)
-    self.dropout = nn.Dropout(self.dropout_rate)
+    self.dropout = Dropout(self.dropout_rate)
     self.layers = [
       RNN(self.cell(self.hidden_features, dtype=self.dtype))
       for _ in range(self.num_layers)
@@ -100,6 +101,17 @@ class LanguageModel(nn.Module):
       finals.append(final)
     logits = self.head(x).astype(jnp.float32)
     return (tuple(finals), logits) if return_carry else logits
+
+  @property
+  def has_gates(self) -> bool:
+    """Whether the cell has gates that `gates` can show."""
+    cell = type(self.cell(1))
+    return getattr(cell, 'gates', GatedCell.gates) is not GatedCell.gates
+
+  @nn.nowrap
+  def sample(self, variables: Any, *args: Any, **kwargs: Any) -> Array:
+    """Continues prompts; see the function `sample`."""
+    return sample(self, variables, *args, **kwargs)
 
   def gates(self, tokens: Array) -> dict[str, Array]:
     """Returns the activations of the last layer's gates, by name.

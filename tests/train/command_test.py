@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -24,7 +25,7 @@ SMALL = [
   '--config.num_train_steps=60',
   '--config.checkpoint_every_steps=10',
   '--config.eval_every_steps=20',
-  '--config.log_every_steps=10',
+  '--config.log_every_steps=7',
   '--config.optimizer.warmup_steps=5',
 ]
 # One device, as on a laptop; the suite's own eight are a matter of its process.
@@ -68,6 +69,7 @@ def test_a_run_shows_its_model_its_numbers_and_where_they_lie(finished):
   assert done.stdout == ''
   for shown in ('lenet5_modern', '60,766', 'step 60/60', 'eval/accuracy', str(workdir)):
     assert shown in done.stderr
+  assert 'step/s' not in done.stderr  # a progress bar is for a terminal
   held = {path.name for path in workdir.iterdir()}
   figures = {'loss.png', 'accuracy.png', 'confusion.png', 'first_layer.png'}
   assert figures | {'config.json', 'metrics.jsonl', 'tensorboard'} <= held
@@ -100,10 +102,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(finished, tmp_path)
   for (path, a), (other, b) in zip(expected, got, strict=True):
     assert path == other
     np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
-  evaluations = [
-    [m for m in _lines(w) if 'eval/loss' in m] for w in (finished[0], workdir)
-  ]
-  assert evaluations[0] == evaluations[1]
+  assert _lines(workdir) == _lines(finished[0])
 
 
 def test_a_finished_run_started_again_changes_nothing(finished):
@@ -167,16 +166,20 @@ def test_lines_are_printed_above_a_progress_bar_on_a_terminal(tmp_path):
 
 BAD = {
   'unknown key': (['--config.nn=7'], ['config.nn', 'Keys there: ']),
-  'near key': (['--config.batch_sise=8'], ['did you mean config.batch_size?']),
+  'near key': (['--config.batch_sise=8'], ["did you mean 'config.batch_size'?"]),
   'nested key': (
     ['--config.optimizer.learning_rat=1'],
-    ['did you mean config.optimizer.learning_rate?'],
+    ["did you mean 'config.optimizer.learning_rate'?"],
   ),
   'model': (['--config.model.name=lenet'], ['config.model', "'lenet'", 'lenet5']),
   'dataset': (['--config.data.name=digit'], ['config.data', "'digit'", "'digits'"]),
   'batch': (['--config.batch_size=12'], ['config.batch_size: 12', 'multiple of 8']),
   'steps': (['--config.num_train_steps=0'], ['config.num_train_steps: 0', '1 or more']),
   'mesh': (['--config.mesh.data=99'], ['config.mesh.data: 99', '1 to 8']),
+  'seed': (['--config.seed=-1'], ['config.seed: -1', '0 or more']),
+  'dropout': (['--config.model.dropout_rate=2.0'], ['config.model', '2.0', '< 1']),
+  'sample': (['--config.sample.length=0'], ['config.sample', 'length 0']),
+  'data_dir': (['--config.data.data_dir=/proc/x'], ['config.data', '/proc/x']),
   'too large': (['--config.batch_size=4000'], ['config.batch_size', '4000', '1438']),
 }
 
@@ -214,11 +217,43 @@ def test_the_folder_of_another_config_is_left_alone(finished):
 
 def test_a_folder_that_cant_be_written(tmp_path):
   (tmp_path / 'file').write_text('mine')
-  done = _command(*SMALL, f'--workdir={tmp_path}/file')
-  assert done.returncode == 2
-  assert 'is not a folder that can be written' in done.stderr
-  assert len(done.stderr.strip().splitlines()) == 1
+  for folder in (tmp_path / 'file', '/proc/self/convscan'):
+    done = _command(*SMALL, f'--workdir={folder}')
+    assert done.returncode == 2
+    assert 'is not a folder that can be written' in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
   assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_a_persons_own_files_are_left_alone(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('mine')
+  done = _command(*SMALL, f'--workdir={tmp_path}')
+  assert done.returncode == 2
+  assert 'holds metrics.jsonl' in done.stderr
+  assert [p.name for p in tmp_path.iterdir()] == ['metrics.jsonl']
+  assert (tmp_path / 'metrics.jsonl').read_text() == 'mine'
+
+
+def test_other_classes_than_the_runs_are_refused(finished, tmp_path):
+  workdir = tmp_path / 'copy'
+  shutil.copytree(finished[0], workdir)
+  noted = json.loads((workdir / 'classes.json').read_text())
+  noted['classes'][3] = 'drei'
+  (workdir / 'classes.json').write_text(json.dumps(noted))
+  done = _command(*SMALL, f'--workdir={workdir}')
+  assert done.returncode == 2
+  assert 'other classes' in done.stderr
+  assert json.loads((workdir / 'classes.json').read_text()) == noted
+
+
+def test_reading_a_run_changes_nothing_in_its_checkpoints(finished):
+  workdir, _ = finished
+  saving = workdir / 'checkpoints/999.orbax-checkpoint-tmp'
+  saving.mkdir()  # what a run that trains just now is writing
+  before = sorted(workdir.rglob('checkpoints/**/*'))
+  convscan.train.restore(str(workdir))
+  assert sorted(workdir.rglob('checkpoints/**/*')) == before
+  saving.rmdir()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,9 @@ import importlib
 
 from .task import Task
 
-NAMES = ('classification', 'language_model')
-
 
 def get(name: str) -> Task:
-  """Returns a task by its name, one of `NAMES`.
+  """Returns a task by its name, that of its file.
 
   >>> get('classification').size_field
   'num_classes'

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...architectures.rnn import sample
 from .. import figures
 from .task import Task, class_losses, class_metrics
 
@@ -25,7 +24,7 @@ def derive(means: dict[str, float]) -> dict[str, float]:
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _sample(model: Any, variables: Any, key: jax.Array, length: int, t: float) -> Any:
   start = jnp.zeros((1, 1), jnp.int32)  # the start-of-text token
-  return sample(model, variables, key, start, length, t)
+  return model.sample(variables, key, start, length, t)
 
 
 def paragraph(
@@ -34,7 +33,7 @@ def paragraph(
   """Samples a paragraph, as `config.sample` says, from the start of a text."""
   length, temperature = config.sample.length, config.sample.temperature
   tokens = _sample(model, variables, key, length, temperature)
-  return dataset.decode(np.asarray(tokens)[0])
+  return dataset.decode(np.asarray(tokens)[0]).replace(dataset.classes[0], '\n')
 
 
 def draw(
@@ -49,15 +48,14 @@ def draw(
   """Draws bits per character, and what the gates do over one held-out sentence."""
   drawn = [figures.curves(folder, history, 'bits_per_char', 'bits per character')]
   tokens = np.asarray(dataset.splits['test'][0]['inputs'])
-  try:
-    gates = model.apply(variables, tokens[None], method='gates')
-  except ValueError:  # a cell without gates
+  if not model.has_gates:
     return drawn
+  gates = model.apply(variables, tokens[None], method='gates')
   # Its first sentence, after the underlined title, or as much of it as is readable.
   text = ''.join(dataset.classes[t] for t in tokens)
   begin = text.find('\n\n') + 2
-  end = text.find('.', begin) + 1 or len(text)
-  sentence = slice(begin, min(end, begin + 80))
+  end = text.find('.', begin) + 1 or text.rfind(' ') + 1
+  sentence = slice(begin, min(end, begin + 90))
   shown = {name: a[:, sentence] for name, a in gates.items()}
   return [*drawn, figures.gates(folder, text[sentence], shown)]
 
