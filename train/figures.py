@@ -111,7 +111,7 @@ def first_layer(
     grid[1, 0].set_ylabel('feature map', fontsize=10)
     right.suptitle(
       f'first layer: {count} of {kernel.shape[-1]} filters '
-      '(red positive, blue negative), and its map of the image after norm, activation '
+      '(red positive, blue negative), and their maps after norm, activation '
       'and pooling (each from its least, white, to its greatest, black)',
       fontsize=10,
     )

@@ -1,5 +1,6 @@
 """A run, from its config to its trained model."""
 
+import contextlib
 import functools
 import os
 import time
@@ -92,33 +93,37 @@ def train_and_evaluate(
     num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,
   )  # fmt: skip
 
-  writer = MetricWriter(workdir, start, num_steps)
   schedule = learning_rate(config.optimizer, num_steps)
   began = time.perf_counter()
-  for step in range(start + 1, num_steps + 1):
-    state, metrics = update(state, put_batch(next(iterator), mesh))
-    since_log.append(metrics)
-    if step == start + 1:
-      jax.block_until_ready(metrics)
-      log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
-    writer.progress(step)
-    last = step == num_steps
-    if step % config.log_every_steps == 0 or last:
-      numbers = task.derive(mean(jax.device_get(since_log)))
-      since_log = []
-      rate = {'learning_rate': float(schedule(step - 1))}
-      writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
-    if step % config.eval_every_steps == 0 or last:
-      numbers, predictions = evaluate(state.variables)
-      writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
-      key = jax.random.fold_in(jax.random.key(config.seed), step)
-      shown = task.at_evaluation(model, state.variables, dataset, key, config)
-      writer.text(step, 'sample', shown)
-    if step % config.checkpoint_every_steps == 0 or last:
-      since = jax.tree.map(float, jax.device_get(since_log))
-      checkpoints.save(step, state, {'data': iterator.get_state(), 'since_log': since})
-  writer.close()
-  checkpoints.close()
+  # Closed whatever happens: what is being saved is then on disk.
+  with (
+    contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
+    contextlib.closing(checkpoints),
+  ):
+    for step in range(start + 1, num_steps + 1):
+      state, metrics = update(state, put_batch(next(iterator), mesh))
+      since_log.append(metrics)
+      if step == start + 1:
+        jax.block_until_ready(metrics)
+        log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
+      writer.progress(step)
+      last = step == num_steps
+      if step % config.log_every_steps == 0 or last:
+        numbers = task.derive(mean(jax.device_get(since_log)))
+        since_log = []
+        rate = {'learning_rate': float(schedule(step - 1))}
+        writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
+      if step % config.eval_every_steps == 0 or last:
+        numbers, predictions = evaluate(state.variables)
+        writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
+        shown = task.at_evaluation(model, state.variables, dataset, key, config)
+        writer.text(step, 'sample', shown)
+      if step % config.checkpoint_every_steps == 0 or last:
+        since = jax.tree.map(float, jax.device_get(since_log))
+        checkpoints.save(
+          step, state, {'data': iterator.get_state(), 'since_log': since}
+        )
 
   # What a person sees.
   if start == num_steps:  # nothing was left to do
