@@ -4,7 +4,10 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-  """Returns the keys that all experiments share; `model` and `data` are theirs."""
+  """Returns the keys that all experiments share; `model` and `data` are theirs.
+
+  It is locked, so that a mistyped key in a config file is an error.
+  """
   config = ConfigDict()
 
   # A run is a function of its config and this seed alone.
@@ -59,4 +62,4 @@ def get_config() -> ConfigDict:
 
   # Devices that share each batch; -1 is all that there are.
   config.mesh = ConfigDict({'data': -1})
-  return config
+  return config.lock()

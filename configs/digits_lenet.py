@@ -12,9 +12,13 @@ def get_config() -> ConfigDict:
   """Returns the experiment."""
   config = base.get_config()
   config.task = 'classification'
-  config.model = ConfigDict({'name': 'lenet5_modern', 'dropout_rate': 0.25})
-  config.data.name = 'digits'
-  config.data.max_shift = 1
+  config.model = ConfigDict({
+    'name': 'lenet5_modern',
+    'filters': (32, 64),
+    'hidden': (120, 84),
+    'dropout_rate': 0.25,
+  })  # fmt: skip
+  config.data = ConfigDict({'name': 'digits', 'data_dir': '', 'max_shift': 1})
   config.batch_size = 64
   config.num_train_steps = 1200
   config.log_every_steps = 60

@@ -19,8 +19,7 @@ def get_config() -> ConfigDict:
     'num_layers': 2,
     'dropout_rate': 0.2,
   })  # fmt: skip
-  config.data.name = 'pydoc_topics'
-  config.data.length = 128
+  config.data = ConfigDict({'name': 'pydoc_topics', 'data_dir': '', 'length': 128})
   config.batch_size = 32
   config.num_train_steps = 1000
   config.log_every_steps = 50

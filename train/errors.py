@@ -14,7 +14,9 @@ class ConfigError(ValueError):
 
 @contextlib.contextmanager
 def blame(key: str) -> Iterator[None]:
-  """Says which config key a `ValueError` or `OSError` raised in this block is about.
+  """Says which config key an error raised in this block is about.
+
+  For blocks that use a value of the config for the first time.
 
   >>> with blame('config.model'):
   ...   raise ValueError('no such thing')
@@ -25,7 +27,7 @@ def blame(key: str) -> Iterator[None]:
     yield
   except ConfigError:
     raise
-  except (ValueError, OSError) as e:
+  except (ValueError, TypeError, ArithmeticError, OSError) as e:
     raise ConfigError(f'{key}: {e}') from e
 
 

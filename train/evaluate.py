@@ -49,7 +49,7 @@ def write_predictions(
   with open(path, 'w', newline='') as f:
     writer = csv.writer(f)
     place = ['position'] * (targets.ndim - 1)
-    writer.writerow(['example', *place, 'target', 'predicted', 'probability'])
+    writer.writerow(['example', *place, 'target', 'predicted', 'target_probability'])
     for index in np.argwhere(predictions['weights']):
       at = tuple(index)
       probability = np.exp(predictions['log_prob'][at])

@@ -34,7 +34,7 @@ def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) ->
       steps, values = zip(*points, strict=True)
       shown = 'training batches' if split == 'train' else 'test split'
       axes.plot(steps, values, color=colour, lw=width, label=shown,
-                marker='o' if split == 'eval' else None, ms=4)  # fmt: skip
+                marker='o', ms=4 if split == 'eval' else 2)  # fmt: skip
       if split == 'eval':
         end = (steps[-1], values[-1])
         axes.annotate(f'{values[-1]:.4g}', end, xytext=(6, 0), va='center',
@@ -150,8 +150,8 @@ def gates(
       axes.set_xticks(range(len(shown)), shown, family='monospace', fontsize=8)
       axes.tick_params(length=0)
       figure.colorbar(drawn, ax=axes, pad=0.01)
-    rows[-1].set_xlabel('character read (⊢ start of text, ␣ space, ↵ end of line)')
-    rows[0].set_title("the gates' activations over a held-out text")
+    rows[-1].set_xlabel('character read (␣ space, ↵ end of line)')
+    rows[0].set_title('the gates of the last layer over a held-out sentence')
     return _save(figure, folder, 'gates.png')
 
 

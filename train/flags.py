@@ -107,6 +107,11 @@ def check_overrides(argv: list[str], config: ConfigDict) -> None:
       key = match[1]
       hint = did_you_mean(f'config.{key}', [f'config.{k}' for k in known])
       siblings = [k for k in known if k.rpartition('.')[0] == key.rpartition('.')[0]]
+      part = key.partition('.')[0]
+      if part in ('model', 'data'):
+        hint += (
+          f' Give it a value in the config file first, as a part of config.{part}.'
+        )
       raise ConfigError(
         f'unknown key config.{key};{hint} Keys there: {", ".join(siblings or known)}'
       )

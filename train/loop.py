@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -87,7 +88,8 @@ def train_and_evaluate(
     state, progress = checkpoints.restore(start, state)
     iterator.set_state(progress['data'])
     since_log = progress['since_log']
-    log.info('resuming from step %d', start)
+    done = 'was finished at' if start == num_steps else 'resuming from'
+    log.info('%s step %d', done, start)
   log.info(
     '%d steps of %d examples on %d %s device(s); results in %s',
     num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,
@@ -142,10 +144,10 @@ def train_and_evaluate(
     log.info('results in %s', os.path.abspath(workdir))
     for name, what in [
       ('metrics.jsonl', 'every number, a JSON object a line'),
-      ('tensorboard/', f'the same: tensorboard --logdir {workdir}'),
+      ('tensorboard/', 'the same, for TensorBoard'),
       (
         'checkpoints/',
-        f'evaluate: python -m convscan.train.evaluate --workdir={workdir}',
+        f'evaluate: {sys.executable} -m convscan.train.evaluate --workdir={workdir}',
       ),
       *((os.path.basename(path), 'figure') for path in drawn),
     ]:

@@ -88,6 +88,7 @@ class MetricWriter:
     self._file.write(json.dumps({'step': step, **finite}) + '\n')
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
+    self._events.flush()  # a kill loses nothing that was shown
     numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
     logger().info('step %d/%d  %s', step, self._bar.total, numbers)
 

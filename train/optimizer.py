@@ -59,7 +59,7 @@ def learning_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
   if not 0 <= warmup < num_steps:
     raise ConfigError(
       f'config.optimizer.warmup_steps: {warmup}; expected 0 to {num_steps - 1}, '
-      'fewer than the steps of the run'
+      'fewer than the steps of the run; lower it, or train longer'
     )
   name = choose('config.optimizer.schedule', config.schedule, SCHEDULES)
   schedule = SCHEDULES[name](config, num_steps - warmup)

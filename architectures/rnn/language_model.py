@@ -58,6 +58,9 @@ class LanguageModel(nn.Module):
   def setup(self) -> None:
     """Makes the layers."""
     self.embed = nn.Embed(self.vocab_size, self.embedding_features, dtype=self.dtype)
+    for field in ('vocab_size', 'embedding_features', 'hidden_features', 'num_layers'):
+      if getattr(self, field) < 1:
+        raise ValueError(f'{field}: got {getattr(self, field)}, expected 1 or more')
     self.dropout = Dropout(self.dropout_rate)
     self.layers = [
       RNN(self.cell(self.hidden_features, dtype=self.dtype))

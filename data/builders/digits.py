@@ -71,8 +71,10 @@ def load(
     digits.
 
   Raises:
-    ValueError: `max_shift` is negative.
+    ValueError: `max_shift` is not from 0 to 7, one less than the images' size.
   """
+  if not 0 <= max_shift < 8:
+    raise ValueError(f'max_shift is {max_shift}, but must be 0 to 7')
   augment = (RandomShift(max_shift),) if max_shift else ()
   info, records = open_splits(Digits, data_dir)
   return Dataset(

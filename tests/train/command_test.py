@@ -122,7 +122,7 @@ def test_evaluate_needs_the_folder_alone(finished, tmp_path):
   last = _lines(workdir)[-1]
   assert float(printed['accuracy']) == pytest.approx(last['eval/accuracy'], abs=1e-6)
   rows = (workdir / 'predictions.csv').read_text().splitlines()
-  assert rows[0] == 'example,target,predicted,probability'
+  assert rows[0] == 'example,target,predicted,target_probability'
   assert len(rows) == 1 + 359
   right = np.mean([r.split(',')[1] == r.split(',')[2] for r in rows[1:]])
   assert right == pytest.approx(last['eval/accuracy'])
@@ -178,6 +178,13 @@ BAD = {
   'mesh': (['--config.mesh.data=99'], ['config.mesh.data: 99', '1 to 8']),
   'seed': (['--config.seed=-1'], ['config.seed: -1', '0 or more']),
   'dropout': (['--config.model.dropout_rate=2.0'], ['config.model', '2.0', '< 1']),
+  'layers': (
+    ['--config=pydoc_lstm', '--config.model.num_layers=0'],
+    ['num_layers: got 0', '1 or more'],
+  ),
+  'sizes': (['--config.model.filters=(8, 0)'], ['config.model']),
+  'shift': (['--config.data.max_shift=99'], ['max_shift', '99', '0 to 7']),
+  'rate': (['--config.optimizer.learning_rate=nan'], ['learning_rate: nan']),
   'sample': (['--config.sample.length=0'], ['config.sample', 'length 0']),
   'data_dir': (['--config.data.data_dir=/proc/x'], ['config.data', '/proc/x']),
   'too large': (['--config.batch_size=4000'], ['config.batch_size', '4000', '1438']),
@@ -188,7 +195,8 @@ BAD = {
 def test_a_mistake_ends_in_one_line_and_status_2(name, tmp_path):
   arguments, words = BAD[name]
   eight = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}
-  done = _command(SMALL[0], f'--workdir={tmp_path}/run', *arguments, env=eight)
+  config = [] if arguments[0].startswith('--config=') else SMALL[:1]
+  done = _command(*config, *arguments, f'--workdir={tmp_path}/run', env=eight)
   assert done.returncode == 2, done.stderr
   assert len(done.stderr.strip().splitlines()) == 1, done.stderr
   assert done.stderr.startswith('convscan: ')
@@ -261,6 +269,11 @@ def test_reading_a_run_changes_nothing_in_its_checkpoints(finished):
   [
     ('def get_config(:\n', ['line 1', 'invalid syntax']),
     ('def get_config():\n  return 1 / 0\n', ['line 2', 'ZeroDivisionError']),
+    (
+      'from convscan.configs import base\n'
+      'def get_config():\n  c = base.get_config()\n  c.num_trian_steps = 5\n',
+      ['line 4', 'num_trian_steps', 'num_train_steps'],
+    ),
     ('x = 1\n', ['defines no get_config()']),
     ('def get_config():\n  return {}\n', ['returned a dict', 'ConfigDict']),
   ],

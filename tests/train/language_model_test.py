@@ -44,7 +44,9 @@ def test_evaluate_counts_every_character_once(run):
   with open(f'{workdir}/predictions.csv', newline='') as f:
     rows = list(csv.DictReader(f))
   assert len(rows) == held_out
-  bits = -sum(math.log2(max(float(r['probability']), 1e-7)) for r in rows) / len(rows)
+  bits = -sum(math.log2(max(float(r['target_probability']), 1e-7)) for r in rows) / len(
+    rows
+  )
   assert bits == pytest.approx(metrics['eval/bits_per_char'], rel=1e-3)
 
 
