@@ -225,9 +225,7 @@ def make_evaluate(
     )
 
   def evaluate(variables: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    outputs = []
-    for batch in batches():
-      outputs.append(compiled(variables, put_batch(batch, mesh)))
+    outputs = [compiled(variables, put_batch(batch, mesh)) for batch in batches()]
     metrics, predictions = zip(*jax.device_get(outputs), strict=True)
     joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
     return task.derive(mean(list(metrics))), joined
