@@ -31,7 +31,7 @@ lint: $(VENV)/installed-dev
 
 lock: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --no-annotate \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --extra cuda --extra tpu --extra dev --no-annotate \
 	  --no-header --python-version 3.11 pyproject.toml --output-file requirements.lock
 
 clean:
@@ -48,5 +48,5 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) '.[dev]'
+	$(INSTALL) '.[dev,peers]'
 	@touch $@

@@ -9,19 +9,35 @@ import dataclasses
 import difflib
 import importlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 
 from .summary import Summary, summary
 
-__all__ = ['Summary', 'build', 'names', 'summary']
+if TYPE_CHECKING:
+  from . import weights as weights
+
+__all__ = ['Summary', 'build', 'names', 'summary', 'weights']
 
 # Each module's `MODELS` holds these names. They are repeated here so that listing
 # the models imports none of them, and building one imports no other family.
 _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
   'cnn': {'.cnn.lenet': ('lenet5', 'lenet5_modern')},
-  'rnn': {'.rnn.language_model': ('elman_lm', 'gru_lm', 'lstm_lm')},
+  'rnn': {
+    '.rnn.classifier': ('elman_classifier', 'gru_classifier', 'lstm_classifier'),
+    '.rnn.encoder_decoder': ('gru_bahdanau_seq2seq', 'lstm_luong_seq2seq'),
+    '.rnn.forecaster': (
+      'elman_forecaster',
+      'elman_recursive_forecaster',
+      'gru_forecaster',
+      'gru_recursive_forecaster',
+      'lstm_forecaster',
+      'lstm_recursive_forecaster',
+    ),
+    '.rnn.language_model': ('awd_lstm_lm', 'elman_lm', 'gru_lm', 'lstm_lm'),
+    '.rnn.tagger': ('elman_tagger', 'gru_tagger', 'lstm_tagger'),
+  },
 }
 
 
@@ -74,6 +90,13 @@ def build(name: str, **overrides: Any) -> nn.Module:
     if key not in fields:
       raise ValueError(_unknown(f'override for {name}', key, fields))
   return model(**overrides)
+
+
+def __getattr__(name: str) -> Any:
+  # Imported on first use: its tables import the families.
+  if name == 'weights':
+    return importlib.import_module('.weights', __name__)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def _unknown(what: str, value: str, legal: Iterable[str]) -> str:

@@ -4,21 +4,24 @@ A cell is a pure function without a matmul in it,
 
   carry = update(params, zx, zh, carry)
 
-with `zx = x @ W + b` the projected inputs and `zh = h @ R` the projected state. The
-engine owns time, the product with `R`, lengths, precision and differentiation.
+with `zx = x @ W + b` the projected inputs and `zh = h @ R` the projected state, each a
+tuple with one array a gate. The engine owns time, the matmuls, lengths, resets,
+precision and differentiation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
 
 Carry = Any  # A pytree of arrays [*batch, ...]; its last leaf is the hidden state h.
 Params = Any  # A pytree of a cell's own small arrays: peepholes, norm scales, biases.
-Update = Callable[[Params, Array, Array, Carry], Carry]
+Gates = Sequence[Array]  # One array [*batch, features] a gate.
+Update = Callable[[Params, Gates, Gates, Carry], Carry]
 
 
 def hidden(carry: Carry) -> Array:
@@ -47,14 +50,49 @@ def keep(valid: Array | None, new: Carry, old: Carry) -> Carry:
   return jax.tree.map(select, new, old)
 
 
+def project(x: Array, kernel: Array) -> Array:
+  """Returns `x @ kernel` in the dtype of the kernel, as one matrix product.
+
+  Args:
+    x: `[..., inputs]`.
+    kernel: `[inputs, outputs]`.
+  """
+  # With a plain matrix on both sides the product that differentiation adds needs no
+  # transposed copy of its operands.
+  rows = x.astype(kernel.dtype).reshape(-1, x.shape[-1])
+  return jnp.dot(rows, kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def split_gates(z: Array, features: int) -> Gates:
+  """Splits `[..., gates * features]` into one array `[..., features]` a gate."""
+  return jnp.split(z, z.shape[-1] // features, axis=-1)
+
+
+class Given(NamedTuple):
+  """What is given for each step besides the inputs, and not differentiated.
+
+  Attributes:
+    valid: bool `[time, *batch]`. A step that is not valid keeps the carry and outputs
+      zero.
+    resets: bool `[time, *batch]`: where to go back to `reset_to` before the step.
+    zoneout: like the carry, `[time, ...]`: how much of the old state is kept, from 0
+      to 1, broadcast to the carry (Krueger et al. 2017,
+      https://arxiv.org/abs/1606.01305).
+  """
+
+  valid: Array | None = None
+  resets: Array | None = None
+  zoneout: Carry | None = None
+
+
 def advance(
   update: Update,
   params: Params,
-  zx: Array,
-  zh: Array,
+  zx: Gates,
+  zh: Gates,
   carry: Carry,
-  valid: Array | None = None,
-) -> tuple[Carry, Array]:
+  given: Given = Given(),  # noqa: B008 (immutable)
+) -> Carry:
   """Advances a cell by one step whose matmuls are done.
 
   The gates are computed in the dtype of the state, whatever that of the matmuls.
@@ -62,67 +100,83 @@ def advance(
   Args:
     update: the cell.
     params: the cell's own parameters.
-    zx: `[*batch, gates * features]`, the projected inputs of this step.
-    zh: `[*batch, gates * features]`, the projected state `h @ R`.
+    zx: the projected inputs of this step, with the bias.
+    zh: the projected state.
     carry: the state before the step.
-    valid: bool `[*batch]`; elsewhere the carry is kept and the output is zero.
+    given: of this step, so without the axis of time; the resets have been made.
 
   Returns:
-    `(carry, y)`: the state after the step, in the dtypes it came in, and the output
-    `[*batch, features]` in the dtype of `zh`.
+    The state after the step, in the dtypes it came in.
   """
   dtype = hidden(carry).dtype
-  new = update(params, zx.astype(dtype), zh.astype(dtype), carry)
-  y = hidden(new).astype(zh.dtype)
-  return keep(valid, new, carry), keep(valid, y, jnp.zeros_like(y))
-
-
-def project(h: Array, recurrent_kernel: Array) -> Array:
-  """Returns `h @ R`, in the dtype of `R`."""
-  return jnp.dot(h.astype(recurrent_kernel.dtype), recurrent_kernel)
+  zx, zh = jax.tree.map(lambda z: z.astype(dtype), (tuple(zx), tuple(zh)))
+  new = update(params, zx, zh, carry)
+  if given.zoneout is not None:
+    new = jax.tree.map(
+      lambda kept, old, new: kept * old + (1 - kept) * new,
+      jax.tree.map(lambda kept: kept.astype(dtype), given.zoneout),
+      carry,
+      new,
+    )
+  return keep(given.valid, new, carry)
 
 
 def recur(
   update: Update,
   params: Params,
-  zx: Array,
-  recurrent_kernel: Array,
+  inputs: Array,
+  kernel: Array,
+  bias: Array | None,
+  recurrent_kernel: Array | None,
   carry: Carry,
   *,
-  valid: Array | None = None,
+  given: Given = Given(),  # noqa: B008 (immutable)
+  reset_to: Carry | None = None,
+  state_mask: Array | None = None,
   reverse: bool = False,
   unroll: int = 1,
+  remat_every: int | None = None,
 ) -> tuple[Carry, Array]:
   r"""Runs a cell over time, with one matmul a step in each direction.
 
-  With :math:`z^h_t = h_{t-1} R` and :math:`s_t = u(\theta, z^x_t, z^h_t, s_{t-1})`,
-  the tangents obey the linear recurrence
+  With :math:`z^x_t = x_t W + b`, :math:`z^h_t = h_{t-1} R` and
+  :math:`s_t = u(\theta, z^x_t, z^h_t, s_{t-1})`, the tangents obey a linear recurrence,
 
   .. math::
     \dot z^h_t = \dot h_{t-1} R + h_{t-1} \dot R, \qquad
     \dot s_t = \partial u(\theta, z^x_t, z^h_t, s_{t-1})
       \cdot (\dot\theta, \dot z^x_t, \dot z^h_t, \dot s_{t-1})
 
-  in which the term with :math:`\dot R` needs no loop: it is one matmul over all steps.
-  Its transpose, which JAX derives, is one matmul for the gradient of `R` after the
-  loop, where plain differentiation would sum that gradient in the loop's carry
-  (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946, section 3.3). Forward,
-  reverse and mixed modes of any order work. The gates are recomputed in the reverse
-  pass, so that what is stored a step is the carry, `zx` and `zh`.
+  in which the terms with :math:`\dot W` and :math:`\dot R` need no loop: each is one
+  matmul over all steps. Its transpose, which JAX derives, is one matmul for the
+  gradient of each kernel outside the loop, where plain differentiation would sum that
+  gradient in the loop's carry (Appleyard et al. 2016,
+  https://arxiv.org/abs/1604.01946, section 3.3). Forward, reverse and mixed modes of
+  any order work. The gates are recomputed in the reverse pass: what is stored a step is
+  the carry and what the gates are computed from, which is the sum `zx + zh` alone for
+  a cell that does nothing else with the two.
 
   Args:
     update: the cell, `(params, zx, zh, carry) -> carry`; the last leaf of its carry
       is the hidden state `[*batch, features]`. It may close over no array that is to
       be differentiated: such belong in `params`.
     params: a pytree of the cell's own parameters.
-    zx: `[time, *batch, gates * features]`, the projected inputs.
-    recurrent_kernel: `[features, gates * features]`; its dtype is that of the matmul
-      and of the outputs.
+    inputs: `[time, *batch, inputs]`.
+    kernel: W, `[inputs, gates * features]`; its dtype is that of the matmuls and of the
+      outputs.
+    bias: b, `[gates * features]`, or None.
+    recurrent_kernel: R, `[features, gates * features]`; or None for a cell without a
+      matmul of its state, whose `zh` is then empty.
     carry: the initial state; its dtypes are kept.
-    valid: bool `[time, *batch]`. A step that is not valid keeps the carry and outputs
-      zero.
+    given: what is given for each step; see `Given`.
+    reset_to: the carry after a reset, by default zeros.
+    state_mask: `[*batch, features]`, multiplies `h` before its matmul at every step
+      (Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287); not differentiated.
     reverse: run from the last step to the first; the outputs stay in place.
     unroll: how many steps one iteration of the compiled loop holds.
+    remat_every: store only the carry of every so many steps, and compute what lies
+      between again in the reverse pass (Chen et al. 2016,
+      https://arxiv.org/abs/1604.06174).
 
   Returns:
     `(carry, y)`: the final state and the hidden states `[time, *batch, features]`.
@@ -131,19 +185,65 @@ def recur(
     ValueError: a shape or dtype that does not fit the others.
 
   >>> def update(params, zx, zh, h):
-  ...   return jnp.tanh(zx + zh)
-  >>> zx = jnp.zeros((7, 2, 3))
-  >>> carry, y = recur(update, {}, zx, jnp.eye(3), jnp.ones((2, 3)))
+  ...   return jnp.tanh(zx[0] + zh[0])
+  >>> inputs = jnp.zeros((7, 2, 5))
+  >>> kernel, recurrent_kernel = jnp.ones((5, 3)), jnp.eye(3)
+  >>> start = jnp.ones((2, 3))
+  >>> carry, y = recur(update, {}, inputs, kernel, None, recurrent_kernel, start)
   >>> y.shape, bool((carry == y[-1]).all())
   ((7, 2, 3), True)
   """
+  steps, batch = inputs.shape[0], inputs.shape[1:-1]
   features = hidden(carry).shape[-1]
-  _check('recurrent_kernel', recurrent_kernel.shape, (features, *zx.shape[-1:]))
-  _check('carry', hidden(carry).shape, (*zx.shape[1:-1], features))
-  if valid is not None:
-    _check('valid', (valid.shape, valid.dtype), (zx.shape[:-1], jnp.dtype(bool)))
-  scan = partial(lax.scan, reverse=reverse, unroll=unroll)
-  return _recur(update, scan, params, zx, recurrent_kernel, carry, valid)
+  _check('carry', hidden(carry).shape, (*batch, features))
+  _check('kernel', kernel.shape[0], inputs.shape[-1])
+  if kernel.shape[-1] % features:
+    raise ValueError(
+      f'kernel: got {kernel.shape[-1]} columns, expected a multiple of the '
+      f'{features} features of the state'
+    )
+  if bias is not None:
+    _check('bias', bias.shape, kernel.shape[-1:])
+  if recurrent_kernel is not None:
+    _check('recurrent_kernel', recurrent_kernel.shape, (features, kernel.shape[-1]))
+  for name in ('valid', 'resets'):
+    flags = getattr(given, name)
+    if flags is not None:
+      _check(name, (flags.shape, flags.dtype), ((steps, *batch), jnp.dtype(bool)))
+  if state_mask is not None:
+    _check('state_mask', state_mask.shape, (*batch, features))
+  if remat_every is not None and remat_every < 1:
+    raise ValueError(f'remat_every: got {remat_every}, expected at least 1')
+  if reset_to is None:
+    reset_to = jax.tree.map(jnp.zeros_like, carry)
+
+  def run(carry: Carry, inputs: Array, given: Given) -> tuple[Carry, Array]:
+    weights = _Weights(params, kernel, bias, recurrent_kernel, reset_to)
+    return _recur(update, loop, adds, weights, inputs, carry, given, state_mask)
+
+  num_gates = kernel.shape[-1] // features
+  adds = recurrent_kernel is not None and _only_adds(update, params, carry, num_gates)
+  loop = partial(lax.scan, reverse=reverse, unroll=unroll)
+  if remat_every is None or remat_every >= steps:
+    return run(carry, inputs, given)
+
+  # Whole chunks in a loop over chunks, then what is left.
+  run = jax.checkpoint(run, prevent_cse=False)
+  whole = steps - steps % remat_every
+  bounds = (0, whole) if not reverse else (steps - whole, steps)
+  chunked, rest = (
+    jax.tree.map(take, (inputs, given))
+    for take in (
+      lambda x: x[slice(*bounds)].reshape(-1, remat_every, *x.shape[1:]),
+      lambda x: x[: bounds[0]] if reverse else x[bounds[1] :],
+    )
+  )
+  carry, y = lax.scan(lambda carry, x: run(carry, *x), carry, chunked, reverse=reverse)
+  y = y.reshape(whole, *y.shape[2:])
+  if whole == steps:
+    return carry, y
+  carry, y_rest = run(carry, *rest)
+  return carry, jnp.concatenate([y_rest, y] if reverse else [y, y_rest])
 
 
 def _check(argument: str, value: Any, expected: Any) -> None:
@@ -151,54 +251,185 @@ def _check(argument: str, value: Any, expected: Any) -> None:
     raise ValueError(f'{argument}: got {value}, expected {expected}')
 
 
-def _run(
-  update: Update,
-  scan: Callable[..., Any],
-  params: Params,
-  zx: Array,
-  recurrent_kernel: Array,
-  carry: Carry,
-  valid: Array | None,
-) -> tuple[Carry, tuple[Array, Carry, Array]]:
-  """Returns the final carry and, for each step, `y` and the `carry` and `zh` before."""
+def _only_adds(update: Update, params: Params, carry: Carry, num_gates: int) -> bool:
+  """Tells whether all that a cell does with `zx` and `zh` is to add them by gate."""
+  gates = [jnp.zeros_like(hidden(carry))] * num_gates
+  jaxpr = jax.make_jaxpr(update)(params, gates, gates, carry).jaxpr
+  first = len(jax.tree.leaves(params))
+  zx = jaxpr.invars[first : first + num_gates]
+  zh = jaxpr.invars[first + num_gates : first + 2 * num_gates]
 
-  def step(carry: Carry, x: Any) -> Any:
-    zx, valid = x
-    zh = project(hidden(carry), recurrent_kernel)
-    new, y = advance(update, params, zx, zh, carry, valid)
+  def uses(var: Any) -> list[Any]:
+    eqns = [eqn for eqn in jaxpr.eqns for x in eqn.invars if x is var]
+    return eqns + [jaxpr for x in jaxpr.outvars if x is var]
+
+  def added(x: Any, h: Any) -> bool:
+    (eqn,) = uses(x) if len(uses(x)) == 1 else (jaxpr,)
+    return uses(h) == [eqn] and eqn is not jaxpr and eqn.primitive.name == 'add'
+
+  return all(map(added, zx, zh))
+
+
+class _Weights(NamedTuple):
+  params: Params
+  kernel: Array
+  bias: Array | None
+  recurrent_kernel: Array | None
+  reset_to: Carry
+
+
+def _start(given: Given, carry: Carry, reset_to: Carry) -> Carry:
+  """Returns the carry that a step starts from."""
+  if given.resets is None:
+    return carry
+  return keep(~given.resets, carry, reset_to)
+
+
+def _masked(h: Array, state_mask: Array | None) -> Array:
+  """Masks `h [..., *batch, features]`."""
+  if state_mask is None:
+    return h
+  return h * jnp.broadcast_to(state_mask.astype(h.dtype), h.shape)
+
+
+def _step(
+  update: Update, params: Params, z: Any, carry: Carry, given: Given, dtype: Any
+) -> tuple[Carry, Array]:
+  """Returns the carry after a step and the output; `z` is `(zx, zh)` or their sum."""
+  zx, zh = z if len(z) == 2 else (*z, [jnp.zeros_like(gate) for gate in z[0]])
+  new = advance(update, params, zx, zh, carry, given)
+  y = hidden(new).astype(dtype)
+  return new, keep(given.valid, y, jnp.zeros_like(y))
+
+
+def _add_bias(gates: Gates, bias: Array | None, dtype: Any) -> Gates:
+  gates = [z.astype(dtype) for z in gates]
+  if bias is None:
+    return gates
+  biases = jnp.split(bias.astype(dtype), len(gates))
+  return [z + jnp.broadcast_to(b, z.shape) for z, b in zip(gates, biases, strict=True)]
+
+
+def _run(
+  update: Update, loop: Callable[..., Any], adds: bool, *args: Any
+) -> tuple[Carry, Array, Any]:
+  """Returns the final carry, `y`, and by step what differentiation needs.
+
+  That is the carry before the step, the gates' parts from the inputs, without the bias,
+  and those from the state; or, if `adds`, nothing and their sum.
+  """
+  weights, inputs, carry, given, state_mask = args
+  features, dtype = hidden(carry).shape[-1], hidden(carry).dtype
+  # An array of its own for each gate: XLA's CPU backend vectorises a loop that reads
+  # one slice of an array, and not one that reads several.
+  gates = [project(inputs, w) for w in split_gates(weights.kernel, features)]
+
+  def step(carry: Carry, x: Any) -> tuple[Carry, Any]:
+    zx, given = x
+    carry = _start(given, carry, weights.reset_to)
+    zx = _add_bias(zx, weights.bias, dtype)
+    zh: Gates = []
+    if weights.recurrent_kernel is not None:
+      h = _masked(hidden(carry), state_mask)
+      zh = split_gates(project(h, weights.recurrent_kernel), features)
+    if adds:
+      zh = [x + h.astype(dtype) for x, h in zip(zx, zh, strict=True)]
+    z = [zh] if adds else [zx, zh]
+    new, y = _step(update, weights.params, z, carry, given, weights.kernel.dtype)
     return new, (y, carry, zh)
 
-  return scan(step, carry, (zx, valid))
+  final, (y, before, zh) = loop(step, carry, (gates, given))
+  return final, y, (before, None if adds else gates, zh)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _recur(
-  update: Update, scan: Callable[..., Any], *primals: Any
+  update: Update, loop: Callable[..., Any], adds: bool, *args: Any
 ) -> tuple[Carry, Array]:
-  final, (y, _, _) = _run(update, scan, *primals)
-  return final, y
+  return _run(update, loop, adds, *args)[:2]
 
 
-@_recur.defjvp
+def _is_zero(tangent: Any) -> bool:
+  return isinstance(tangent, SymbolicZero)
+
+
+def _instantiate(tangents: Any) -> Any:
+  """Makes arrays of the tangents that are known to be zero."""
+  return jax.tree.map(
+    lambda t: jnp.zeros(t.shape, t.dtype) if _is_zero(t) else t, tangents
+  )
+
+
+def _sum(*terms: Any) -> Any:
+  """Adds the terms that are not None; None if there are none."""
+  return sum(present) if (present := [t for t in terms if t is not None]) else None
+
+
+def _project_dot(x: Array, kernel_dot: Any) -> Array | None:
+  """Returns `project`, or None where a factor is a tangent known to be zero."""
+  if kernel_dot is None or _is_zero(x) or _is_zero(kernel_dot):
+    return None
+  return project(x, kernel_dot)
+
+
 def _recur_jvp(
-  update: Update, scan: Callable[..., Any], primals: Any, tangents: Any
+  update: Update,
+  loop: Callable[..., Any],
+  adds: bool,
+  primals: tuple[Any, ...],
+  tangents: tuple[Any, ...],
 ) -> Any:
-  params, zx, recurrent_kernel, _, valid = primals
-  params_dot, zx_dot, kernel_dot, carry_dot, _ = tangents
-  final, (y, prev, zh) = _run(update, scan, *primals)
-  lifted = project(hidden(prev), kernel_dot)  # One matmul over all steps.
+  weights, inputs, _, _, state_mask = primals
+  weights_dot, inputs_dot, carry_dot, _, _ = tangents
+  given = primals[3]
+  params, kernel, bias, recurrent_kernel, _ = weights
+  params_dot, carry_dot, reset_dot = _instantiate(
+    (weights_dot.params, carry_dot, weights_dot.reset_to)
+  )
+  final, y, (before, gates, zh) = _run(update, loop, adds, *primals)
+  features, dtype = y.shape[-1], hidden(carry_dot).dtype
+  num_gates = kernel.shape[-1] // features
+
+  bias_dot = None
+  if bias is not None and not _is_zero(weights_dot.bias):
+    shape = (*inputs.shape[:-1], kernel.shape[-1])
+    bias_dot = jnp.broadcast_to(weights_dot.bias.astype(kernel.dtype), shape)
+  # Each a matmul over all steps, whose transpose is one for the gradient of a kernel.
+  zx_dot = _sum(
+    _project_dot(inputs_dot, kernel), _project_dot(inputs, weights_dot.kernel), bias_dot
+  )
+  lifted = _project_dot(
+    _masked(hidden(before), state_mask), weights_dot.recurrent_kernel
+  )
+  if adds:
+    zx_dot, lifted = None, _sum(zx_dot, lifted)
+
+  def split(z: Array | None) -> Gates:
+    if z is None:
+      return [jnp.zeros(y.shape[1:], dtype)] * num_gates
+    return split_gates(z.astype(dtype), features)
 
   # Rematerialised: what is stored for the reverse pass is what enters the step.
   @partial(jax.checkpoint, prevent_cse=False)
   def step(carry_dot: Carry, x: Any) -> Any:
-    zx, zh, prev, valid, zx_dot, lifted = x
-    zh_dot = project(hidden(carry_dot), recurrent_kernel) + lifted
-    _, tangents = jax.jvp(
-      partial(advance, update, valid=valid),
-      (params, zx, zh, prev),
-      (params_dot, zx_dot, zh_dot, carry_dot),
-    )
-    return tangents
+    given, before, zx, zh, zx_dot, lifted = x
+    carry_dot = _start(given, carry_dot, reset_dot)
+    z: list[Gates] = [[gate.astype(dtype) for gate in zh]]
+    z_dot: list[Gates] = [[]]
+    if recurrent_kernel is not None:
+      h_dot = _masked(hidden(carry_dot), state_mask)
+      z_dot = [split(_sum(project(h_dot, recurrent_kernel), lifted))]
+    if not adds:
+      z.insert(0, _add_bias(zx, bias, dtype))
+      z_dot.insert(0, split(zx_dot))
 
-  final_dot, y_dot = scan(step, carry_dot, (zx, zh, prev, valid, zx_dot, lifted))
+    def one(params: Params, z: Any, carry: Carry) -> Any:
+      return _step(update, params, z, carry, given, kernel.dtype)
+
+    return jax.jvp(one, (params, z, before), (params_dot, z_dot, carry_dot))[1]
+
+  final_dot, y_dot = loop(step, carry_dot, (given, before, gates, zh, zx_dot, lifted))
   return (final, y), (final_dot, y_dot)
+
+
+_recur.defjvp(_recur_jvp, symbolic_zeros=True)

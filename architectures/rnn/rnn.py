@@ -6,20 +6,27 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.core import FrozenDict
 from jax import Array
 
-from ..ops.recurrence import Carry, hidden, keep, project, recur
-from .cells import GatedCell
+from ..ops.recurrence import Carry, Given, hidden, keep, project, recur, split_gates
+from .base_cell import GatedCell
+from .linear_cell import LinearCell
 
 
 class RNN(nn.Module):
   """Runs a cell over a sequence; `flax.linen.RNN`'s arguments, and its results.
 
-  The cells of this package take one matmul a step (see `recur`); any other
+  A `GatedCell` takes one matmul a step in each direction (see `recur`); a `LinearCell`
+  runs all steps in parallel (see `linear_recurrence`); any other
   `flax.linen.RNNCellBase` is scanned as it is. The parameters are the cell's, under
   `cell`. Two deviations from `flax.linen.RNN`, both past the end of a sequence: the
   outputs are zero, and a length of 0 returns the initial carry.
+
+  The fields after `split_rngs` have no counterpart in flax. The rates take effect where
+  the call says `train=True`, with random numbers of the stream `dropout` that are
+  drawn outside the loop; they and `remat_every` are for a `GatedCell`.
 
   Attributes:
     cell: the cell.
@@ -34,6 +41,19 @@ class RNN(nn.Module):
     variable_broadcast: as `variable_axes`.
     variable_carry: as `variable_axes`.
     split_rngs: as `variable_axes`.
+    learn_carry: the initial carry is a parameter, `initial_carry`, without axes of
+      batch; the cell's `carry_init` initialises it.
+    remat_every: for long sequences: store the carry of every so many steps only, and
+      run the steps between once more in the reverse pass.
+    recurrent_dropout_rate: the rate at which units of the hidden state are dropped
+      before their matmul, the same ones at each step of a sequence (Gal and Ghahramani
+      2016, https://arxiv.org/abs/1512.05287).
+    zoneout_rate: the rate at which each unit of the carry keeps its old value (Krueger
+      et al. 2017, https://arxiv.org/abs/1606.01305), one for all or a pytree like the
+      carry; without `train` the expected value is taken.
+    dropconnect_rate: the rate at which weights of the recurrent kernel are dropped, the
+      same ones for the whole call (Wan et al. 2013; Merity et al. 2018,
+      https://arxiv.org/abs/1708.02182).
 
   >>> from convscan.architectures.rnn import RNN, LSTMCell
   >>> x = jnp.ones((2, 7, 3))
@@ -55,7 +75,40 @@ class RNN(nn.Module):
   variable_broadcast: Any = 'params'
   variable_carry: Any = False
   split_rngs: Mapping[Any, bool] = FrozenDict({'params': False})
+  learn_carry: bool = False
+  remat_every: int | None = None
+  recurrent_dropout_rate: float = 0.0
+  zoneout_rate: Any = 0.0
+  dropconnect_rate: float = 0.0
 
+  def __post_init__(self) -> None:
+    """Checks the fields."""
+    if not isinstance(self.cell, nn.RNNCellBase):
+      raise ValueError(
+        f'cell: got {self.cell!r}, expected a cell such as LSTMCell(256)'
+      )
+    rates = {
+      name: getattr(self, name)
+      for name in ('recurrent_dropout_rate', 'zoneout_rate', 'dropconnect_rate')
+    }
+    for name, rate in rates.items():
+      if not all(0 <= r < 1 for r in jax.tree.leaves(rate)):
+        raise ValueError(f'{name}: got {rate}, expected 0 <= rate < 1')
+    if not isinstance(self.cell, GatedCell):
+      refused, reason = {**rates, 'remat_every': self.remat_every}, 'is no GatedCell'
+    elif not self.cell.recurrent_matmul:
+      refused, reason = dict(rates), 'has no matmul of its state'
+      refused.pop('zoneout_rate')
+    else:
+      refused, reason = {}, ''
+    for name, value in refused.items():
+      if value:
+        raise ValueError(
+          f'{name}: got {value}, but {type(self.cell).__name__} {reason}'
+        )
+    super().__post_init__()
+
+  @nn.compact
   def __call__(
     self,
     inputs: Array,
@@ -67,6 +120,9 @@ class RNN(nn.Module):
     time_major: bool | None = None,
     reverse: bool | None = None,
     keep_order: bool | None = None,
+    mask: Array | None = None,
+    resets: Array | None = None,
+    train: bool = False,
   ) -> Any:
     """Runs the cell over the inputs.
 
@@ -81,12 +137,19 @@ class RNN(nn.Module):
       time_major: see the field.
       reverse: see the field.
       keep_order: see the field.
+      mask: bool `[*batch, time]`, laid out as the inputs; a step where it is False
+        keeps the carry and outputs zero.
+      resets: bool, laid out as `mask`; True at the first step of a new sequence, which
+        starts from the cell's initial carry (not from `initial_carry`), in either
+        direction.
+      train: apply dropout, zoneout and DropConnect.
 
     Returns:
       The outputs, laid out as the inputs, or `(carry, outputs)` if `return_carry`.
 
     Raises:
-      ValueError: an argument whose shape or dtype does not fit.
+      ValueError: an argument whose shape, dtype or value does not fit. Lengths out of
+        range are seen where they are concrete, so outside `jax.jit`.
     """
     time_major = self.time_major if time_major is None else time_major
     reverse = self.reverse if reverse is None else reverse
@@ -94,31 +157,59 @@ class RNN(nn.Module):
     return_carry = self.return_carry if return_carry is None else return_carry
 
     xs, time_axis = self._time_first(inputs, time_major)
-    carry = self._start(xs, initial_carry, init_key)
+    initial = self._initial(xs, init_key)
+    carry = initial
+    if initial_carry is not None:
+      carry = _check_carry(initial_carry, initial)
     valid = None
     if seq_lengths is not None:
       seq_lengths = self._check_lengths(xs, seq_lengths)
       steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
       valid = steps < seq_lengths[None]
+    if mask is not None:
+      mask = self._check_flags('mask', mask, xs, time_axis)
+      valid = mask if valid is None else valid & mask
+    if resets is not None:
+      resets = self._check_flags('resets', resets, xs, time_axis)
+      if reverse:  # A sequence ends one step before the next one's first.
+        resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
     if isinstance(self.cell, GatedCell):
-      params, zx, recurrent_kernel = self.cell.project_inputs(xs)
+      params, xs, kernel, bias, recurrent_kernel = self.cell.weights(xs)
+      if train and self.dropconnect_rate and recurrent_kernel is not None:
+        recurrent_kernel *= self._dropout(
+          self.dropconnect_rate, recurrent_kernel.shape, recurrent_kernel.dtype
+        )
+      state_mask = None
+      if train and self.recurrent_dropout_rate:
+        h = hidden(carry)
+        state_mask = self._dropout(self.recurrent_dropout_rate, h.shape, h.dtype)
       carry, ys = recur(
         self.cell.update,
         params,
-        zx,
+        xs,
+        kernel,
+        bias,
         recurrent_kernel,
         carry,
-        valid=valid,
+        given=Given(valid, resets, self._zoneout(xs.shape[0], carry, train)),
+        reset_to=initial,
+        state_mask=state_mask,
         reverse=reverse,
         unroll=self.unroll,
+        remat_every=self.remat_every,
+      )
+    elif isinstance(self.cell, LinearCell):
+      carry, ys = self.cell.run(
+        carry, xs, valid=valid, resets=resets, reset_to=initial, reverse=reverse
       )
     else:
-      carry, ys = self._scan(carry, xs, valid, reverse)
+      carry, ys = self._scan(carry, xs, valid, resets, initial, reverse)
     if reverse and not keep_order:
       ys = _flip(ys, seq_lengths)
-    ys = jnp.moveaxis(ys, 0, time_axis)
+    ys = jax.tree.map(lambda y: jnp.moveaxis(y, 0, time_axis), ys)
     return (carry, ys) if return_carry else ys
 
+  @nn.compact
   def gates(
     self, inputs: Array, *, initial_carry: Carry | None = None
   ) -> dict[str, Array]:
@@ -138,18 +229,24 @@ class RNN(nn.Module):
     Raises:
       ValueError: the cell has no gates.
     """
-    if not isinstance(self.cell, GatedCell):
-      raise ValueError(f'cell: {type(self.cell).__name__} has no gates')
+    cell = self.cell
+    if not isinstance(cell, GatedCell) or type(cell).gates is GatedCell.gates:
+      raise ValueError(f'cell: {type(cell).__name__} has no gates')
     xs, time_axis = self._time_first(inputs, self.time_major)
-    start = self._start(xs, initial_carry, None)
-    params, zx, recurrent_kernel = self.cell.project_inputs(xs)
-    _, ys = recur(
-      self.cell.update, params, zx, recurrent_kernel, start, reverse=self.reverse
-    )
+    start = self._initial(xs, None)
+    if initial_carry is not None:
+      start = _check_carry(initial_carry, start)
+    weights = params, xs, kernel, bias, recurrent_kernel = cell.weights(xs)
+    _, ys = recur(cell.update, *weights, start, reverse=self.reverse)
     first = hidden(start)[None].astype(ys.dtype)
     pieces = [ys[1:], first] if self.reverse else [first, ys[:-1]]
-    zh = project(jnp.concatenate(pieces), recurrent_kernel)
-    gates = self.cell.gates(params, zx, zh)
+    zx = project(xs, kernel)
+    zh = jnp.zeros_like(zx)
+    if recurrent_kernel is not None:
+      zh = project(jnp.concatenate(pieces), recurrent_kernel)
+    if bias is not None:
+      zx += jnp.broadcast_to(bias.astype(zx.dtype), zx.shape)
+    gates = cell.gates(params, *(split_gates(z, ys.shape[-1]) for z in (zx, zh)))
     return {name: jnp.moveaxis(gate, 0, time_axis) for name, gate in gates.items()}
 
   def _time_first(self, inputs: Array, time_major: bool) -> tuple[Array, int]:
@@ -163,37 +260,81 @@ class RNN(nn.Module):
     time_axis = 0 if time_major else time_axis
     return jnp.moveaxis(inputs, time_axis, 0), time_axis
 
-  def _start(self, xs: Array, carry: Carry | None, key: Array | None) -> Carry:
-    """Returns the given carry, checked, or else the cell's initial one."""
+  def _initial(self, xs: Array, key: Array | None) -> Carry:
+    """Returns the initial carry for time-major inputs."""
     key = jax.random.key(0) if key is None else key
-    shape = xs.shape[1:]
-    if carry is None:
-      return self.cell.initialize_carry(key, shape)
-    wanted = jax.eval_shape(lambda: self.cell.initialize_carry(key, shape))
-    got, expected = (
-      jax.tree.map(lambda x: f'{jnp.result_type(x)}{jnp.shape(x)}', tree)
-      for tree in (carry, wanted)
-    )
-    if got != expected:
-      raise ValueError(f'initial_carry: got {got}, expected {expected}')
-    return carry
+    if not self.learn_carry:
+      return self.cell.initialize_carry(key, xs.shape[1:])
+    features = xs.shape[xs.ndim - self.cell.num_feature_axes :]
+    learned = self.param('initial_carry', self.cell.initialize_carry, features)
+    batch = self._batch(xs)
+    return jax.tree.map(lambda c: jnp.broadcast_to(c, (*batch, *c.shape)), learned)
+
+  def _batch(self, xs: Array) -> tuple[int, ...]:
+    return xs.shape[1 : xs.ndim - self.cell.num_feature_axes]
+
+  def _dropout(self, rate: float, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Draws factors that are 0 at the rate, and of mean 1."""
+    kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - rate, shape)
+    return kept.astype(dtype) / jnp.asarray(1 - rate, dtype)
+
+  def _zoneout(self, steps: int, carry: Carry, train: bool) -> Carry | None:
+    """Returns how much of the old carry each step keeps, or None if nothing."""
+    if not any(jax.tree.leaves(self.zoneout_rate)):
+      return None
+
+    def kept(state: Array, rate: float) -> Array:
+      if not train:
+        return jnp.full((steps, *(1,) * state.ndim), rate, state.dtype)
+      return jax.random.bernoulli(self.make_rng('dropout'), rate, (steps, *state.shape))
+
+    rates = self.zoneout_rate
+    if isinstance(rates, int | float):
+      rates = jax.tree.map(lambda _: rates, carry)
+    return jax.tree.map(kept, carry, rates)
 
   def _check_lengths(self, xs: Array, seq_lengths: Array) -> Array:
-    batch = xs.shape[1 : xs.ndim - self.cell.num_feature_axes]
-    lengths = jnp.asarray(seq_lengths)
+    lengths, batch = jnp.asarray(seq_lengths), self._batch(xs)
     if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
       raise ValueError(
         f'seq_lengths: got {lengths.dtype}{lengths.shape}, expected integers {batch}'
       )
+    if not isinstance(lengths, jax.core.Tracer):
+      values = np.asarray(lengths)
+      wrong = values[(values < 0) | (values > xs.shape[0])]
+      if wrong.size:
+        raise ValueError(
+          f'seq_lengths: got {wrong[0]}, expected 0 to {xs.shape[0]}, the number of '
+          'steps'
+        )
     return lengths
 
+  def _check_flags(self, name: str, flags: Array, xs: Array, time_axis: int) -> Array:
+    """Returns flags `[time, *batch]`, checked."""
+    flags = jnp.asarray(flags)
+    batch = self._batch(xs)
+    expected = (*batch[:time_axis], xs.shape[0], *batch[time_axis:])
+    if flags.shape != expected or flags.dtype != bool:
+      raise ValueError(
+        f'{name}: got {flags.dtype}{flags.shape}, expected bool{expected}'
+      )
+    return jnp.moveaxis(flags, time_axis, 0)
+
   def _scan(
-    self, carry: Carry, xs: Array, valid: Array | None, reverse: bool
+    self,
+    carry: Carry,
+    xs: Array,
+    valid: Array | None,
+    resets: Array | None,
+    initial: Carry,
+    reverse: bool,
   ) -> tuple[Carry, Any]:
     """Scans a foreign cell."""
 
     def step(cell: Any, carry: Carry, x: Any) -> tuple[Carry, Any]:
-      x, valid = x
+      x, valid, reset = x
+      if reset is not None:
+        carry = keep(~reset, carry, initial)
       new, y = cell(carry, x)
       return keep(valid, new, carry), keep(valid, y, jax.tree.map(jnp.zeros_like, y))
 
@@ -206,15 +347,29 @@ class RNN(nn.Module):
       variable_carry=self.variable_carry,
       split_rngs=self.split_rngs,
     )
-    return scan(self.cell, carry, (xs, valid))
+    return scan(self.cell, carry, (xs, valid, resets))
 
 
-def _flip(ys: Array, seq_lengths: Array | None) -> Array:
+def _check_carry(carry: Carry, wanted: Carry) -> Carry:
+  got, expected = (
+    jax.tree.map(lambda x: f'{jnp.result_type(x)}{jnp.shape(x)}', tree)
+    for tree in (carry, wanted)
+  )
+  if got != expected:
+    raise ValueError(f'initial_carry: got {got}, expected {expected}')
+  return carry
+
+
+def _flip(ys: Any, seq_lengths: Array | None) -> Any:
   """Reverses each sequence of `ys [time, *batch, ...]` within its length."""
-  if seq_lengths is None:
-    return jnp.flip(ys, axis=0)
-  steps = jnp.arange(ys.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-  lengths = jnp.minimum(seq_lengths, ys.shape[0])[None]
-  source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
-  source = jnp.expand_dims(source, range(source.ndim, ys.ndim))
-  return jnp.take_along_axis(ys, source, axis=0)
+
+  def flip(y: Array) -> Array:
+    if seq_lengths is None:
+      return jnp.flip(y, axis=0)
+    steps = jnp.arange(y.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
+    lengths = jnp.minimum(seq_lengths, y.shape[0])[None]
+    source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
+    source = jnp.expand_dims(source, range(source.ndim, y.ndim))
+    return jnp.take_along_axis(y, source, axis=0)
+
+  return jax.tree.map(flip, ys)

@@ -9,6 +9,7 @@ from convscan.train.loop import train_and_evaluate
 
 # Sizes that make a step quick; everything else is the experiment's own.
 SHRUNK = {
+  'digits_gru': {'model.hidden_features': 16},
   'digits_lenet': {},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }

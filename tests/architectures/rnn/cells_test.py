@@ -2,12 +2,28 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
-from convscan.architectures.rnn import RNN, ElmanCell, GRUCell, LSTMCell
+from convscan.architectures.rnn import (
+  RNN,
+  ConvLSTMCell,
+  CoupledLSTMCell,
+  ElmanCell,
+  GRUCell,
+  IndRNNCell,
+  LayerNormLSTMCell,
+  LSTMCell,
+  MGUCell,
+  PeepholeLSTMCell,
+  ProjectedLSTMCell,
+  ResetBeforeGRUCell,
+  identity_init,
+)
 
 BATCH, TIME, INPUTS, H = 3, 6, 5, 4
 close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
@@ -17,6 +33,7 @@ CELLS = {
   'elman': (ElmanCell, nn.SimpleCell, ['']),
   'lstm': (LSTMCell, nn.OptimizedLSTMCell, ['i', 'f', 'g', 'o']),
   'gru': (GRUCell, nn.GRUCell, ['r', 'z', 'n']),
+  'mgu': (MGUCell, nn.MGUCell, ['f', 'n']),
 }
 PARAMS = {
   'elman': {'kernel': (INPUTS, H), 'recurrent_kernel': (H, H), 'bias': (H,)},
@@ -25,6 +42,12 @@ PARAMS = {
     'kernel': (INPUTS, 3 * H),
     'recurrent_kernel': (H, 3 * H),
     'bias': (3 * H,),
+    'recurrent_bias': (H,),
+  },
+  'mgu': {
+    'kernel': (INPUTS, 2 * H),
+    'recurrent_kernel': (H, 2 * H),
+    'bias': (2 * H,),
     'recurrent_bias': (H,),
   },
 }
@@ -43,7 +66,7 @@ def to_flax(name: str, params: Any) -> Any:
     out[f'i{gate}'], out[f'h{gate}'] = {'kernel': W}, {'kernel': R}
     # The LSTM of flax has its bias on the recurrent side.
     out[f'{"h" if name == "lstm" else "i"}{gate}']['bias'] = b
-  if name == 'gru':
+  if 'recurrent_bias' in params:
     out['hn']['bias'] = params['recurrent_bias']
   return out
 
@@ -108,17 +131,6 @@ def test_recurrent_kernel_is_orthogonal_in_each_gate() -> None:
     assert not any(params[key].any() for key in params if 'bias' in key)
 
 
-@pytest.mark.parametrize('name', CELLS)
-def test_bfloat16_cells_keep_a_float32_state(name: str) -> None:
-  cell = CELLS[name][0](H, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
-  carry = cell.initialize_carry(jax.random.key(0), (BATCH, INPUTS))
-  variables = cell.init(jax.random.key(0), carry, X[:, 0])
-  carry, y = cell.apply(variables, carry, X[:, 0])
-  dtypes = lambda tree: {x.dtype for x in jax.tree.leaves(tree)}  # noqa: E731
-  assert dtypes(variables) == dtypes(y) == {jnp.dtype(jnp.bfloat16)}
-  assert dtypes(carry) == {jnp.dtype(jnp.float32)}
-
-
 def test_initialisers_and_activation_are_the_callers() -> None:
   ones = nn.initializers.ones
   cell = ElmanCell(
@@ -133,3 +145,159 @@ def test_initialisers_and_activation_are_the_callers() -> None:
   carry = cell.initialize_carry(jax.random.key(0), x.shape)
   (_, y), _ = cell.init_with_output(jax.random.key(0), carry, x)
   close(y, np.full((BATCH, H), INPUTS + H + 1))
+
+
+def drawn(*shapes: tuple[int, ...]) -> list[Any]:
+  """Arrays of normal numbers, scaled by the square root of their first axis."""
+  rng = np.random.default_rng(2)
+  return [(rng.normal(size=s) / np.sqrt(s[0])).astype(np.float32) for s in shapes]
+
+
+@pytest.mark.filterwarnings('ignore:LSTM with projections')  # It is slow there.
+@pytest.mark.parametrize('name', ['tanh', 'relu', 'lstm', 'gru', 'projected'])
+def test_a_sequence_equals_torch(name: str) -> None:
+  cell, module = {
+    'tanh': (ElmanCell(H), torch.nn.RNN(INPUTS, H)),
+    'relu': (
+      ElmanCell(H, activation_fn=nn.relu),
+      torch.nn.RNN(INPUTS, H, nonlinearity='relu'),
+    ),
+    'lstm': (LSTMCell(H), torch.nn.LSTM(INPUTS, H)),
+    'gru': (GRUCell(H), torch.nn.GRU(INPUTS, H)),
+    'projected': (ProjectedLSTMCell(H, 3), torch.nn.LSTM(INPUTS, H, proj_size=3)),
+  }[name]
+  shapes = {key: p.shape for key, p in module.state_dict().items()}
+  state = dict(zip(shapes, drawn(*shapes.values()), strict=True))
+  module.load_state_dict({key: torch.from_numpy(p) for key, p in state.items()})
+  params = {
+    'kernel': state['weight_ih_l0'].T,
+    'recurrent_kernel': state['weight_hh_l0'].T,
+    'bias': state['bias_ih_l0'] + state['bias_hh_l0'],
+  }
+  if name == 'gru':
+    params['bias'] = state['bias_ih_l0'] + np.r_[state['bias_hh_l0'][: 2 * H], H * [0]]
+    params['recurrent_bias'] = state['bias_hh_l0'][2 * H :]
+  if name == 'projected':
+    params['projection'] = state['weight_hr_l0'].T
+  params = jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), params)
+  rnn = RNN(cell, time_major=True, return_carry=True)
+  x = X.swapaxes(0, 1)
+  carry, y = rnn.apply({'params': {'cell': params}}, x)
+  with torch.no_grad():
+    expected, states = module(torch.from_numpy(np.array(x)))
+  close(y, expected.numpy())
+  states = states[::-1] if isinstance(states, tuple) else (states,)
+  for got, state in zip(jax.tree.leaves(carry), states, strict=True):
+    close(got, state[0].numpy())
+
+
+def test_a_conv_lstm_step_equals_flax() -> None:
+  kernel, recurrent_kernel, bias = drawn((3, 2, 5, 4 * H), (3, 2, H, 4 * H), (4 * H,))
+  x, c, h = drawn((2, 4, 3, 5), (2, 4, 3, H), (2, 4, 3, H))
+  cell = ConvLSTMCell(H, kernel_size=(3, 2))
+  params = {'kernel': kernel, 'recurrent_kernel': recurrent_kernel, 'bias': bias}
+  got = cell.apply({'params': params}, (c, h), x)
+
+  def i_g_f_o(w: Any) -> Any:
+    i, f, g, o = np.split(w, 4, axis=-1)
+    return np.concatenate([i, g, f, o], axis=-1)
+
+  # It has a bias on either side, and adds 1 to that of the forget gate.
+  forget = np.repeat(np.float32([0, 0, -1, 0]), H)
+  params = {
+    'ih': {'kernel': i_g_f_o(kernel), 'bias': i_g_f_o(bias)},
+    'hh': {'kernel': i_g_f_o(recurrent_kernel), 'bias': forget},
+  }
+  flax_cell = nn.ConvLSTMCell(H, kernel_size=(3, 2))
+  jax.tree.map(close, got, flax_cell.apply({'params': params}, (c, h), x))
+
+
+def test_a_reset_before_gru_step_equals_haiku() -> None:
+  kernel, recurrent_kernel, bias = drawn((INPUTS, 3 * H), (H, 3 * H), (3 * H,))
+  (h,) = drawn((BATCH, H))
+  params = {'kernel': kernel, 'recurrent_kernel': recurrent_kernel, 'bias': bias}
+  _, got = ResetBeforeGRUCell(H).apply({'params': params}, h, X[:, 0])
+
+  def z_r_n(w: Any) -> Any:
+    r, z, n = np.split(w, 3, axis=-1)
+    return np.concatenate([-z, r, n], axis=-1)  # Its z is our 1 - z.
+
+  theirs = {
+    'w_i': z_r_n(kernel),
+    'w_h': z_r_n(recurrent_kernel),
+    'b': z_r_n(bias),
+  }
+  gru = hk.without_apply_rng(hk.transform(lambda x, h: hk.GRU(H)(x, h)[0]))
+  close(got, gru.apply({'gru': theirs}, X[:, 0], h))
+
+
+@pytest.mark.parametrize(
+  ('cell', 'blocks'),
+  [
+    (LSTMCell(H, forget_bias=1.0), [0, 1, 0, 0]),
+    (PeepholeLSTMCell(H, forget_bias=1.0), [0, 1, 0, 0]),
+    (LayerNormLSTMCell(H, forget_bias=1.0), [0, 1, 0, 0]),
+    (CoupledLSTMCell(H, forget_bias=1.0), [1, 0, 0]),
+    (ProjectedLSTMCell(H, 3, forget_bias=1.0), [0, 1, 0, 0]),
+    (ConvLSTMCell(H, (1,), forget_bias=1.0), [0, 1, 0, 0]),
+    (LSTMCell(H, bias_init=nn.initializers.ones), [1, 1, 1, 1]),
+  ],
+)
+def test_forget_bias_is_where_the_bias_starts(cell: Any, blocks: list[int]) -> None:
+  zeros = nn.initializers.zeros  # Soon compiled.
+  cell = cell.clone(kernel_init=zeros, recurrent_kernel_init=zeros)
+  carry = cell.initialize_carry(jax.random.key(0), X.shape)
+  params = jax.jit(cell.init)(jax.random.key(0), carry, X)['params']
+  np.testing.assert_array_equal(params['bias'], np.repeat(blocks, H))
+
+
+def test_irnn_starts_as_a_sum_of_its_inputs() -> None:
+  cell = ElmanCell(
+    INPUTS,
+    activation_fn=nn.relu,
+    recurrent_kernel_init=identity_init,
+    kernel_init=identity_init,
+  )
+  y, _ = RNN(cell).init_with_output(jax.random.key(0), jnp.abs(X))
+  close(y, jnp.cumsum(jnp.abs(X), axis=1))
+
+
+def test_indrnn_starts_between_minus_one_and_one() -> None:
+  cell = IndRNNCell(1000)
+  carry = cell.initialize_carry(jax.random.key(0), (1, INPUTS))
+  u = cell.init(jax.random.key(0), carry, X[:1, 0])['params']['recurrent_kernel']
+  assert -1 <= u.min() < -0.95
+  assert 0.95 < u.max() <= 1
+  assert abs(u.mean()) < 0.1
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: LSTMCell(0), 'features: got 0, expected a positive int'),
+    (lambda: GRUCell(2.0), 'features: got 2.0, expected a positive int'),
+    (lambda: ProjectedLSTMCell(4, -1), 'projection: got -1, expected a positive int'),
+    (lambda: ConvLSTMCell(4, 3), 'kernel_size: got 3, expected 1 to 3 positive ints'),
+    (lambda: ConvLSTMCell(4, (3, 0)), r'kernel_size: got \(3, 0\), expected 1 to 3'),
+  ],
+)
+def test_fields_are_checked(make: Any, message: str) -> None:
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
+@pytest.mark.parametrize(
+  'cell', [LSTMCell(H), ResetBeforeGRUCell(H), ConvLSTMCell(H, (1,))]
+)
+def test_inputs_are_checked(cell: Any) -> None:
+  x = jnp.ones((2, 6, INPUTS + 1))
+  carry = cell.initialize_carry(jax.random.key(0), x.shape)
+  variables = jax.eval_shape(cell.init, jax.random.key(0), carry, x[..., 1:])
+  message = f'inputs: got {INPUTS + 1} features, expected {INPUTS}'
+  with pytest.raises(ValueError, match=message):
+    jax.eval_shape(cell.apply, variables, carry, x)
+
+
+def test_gates_that_depend_on_the_cell_are_refused() -> None:
+  with pytest.raises(ValueError, match='PeepholeLSTMCell has no gates that follow'):
+    PeepholeLSTMCell(H).gates({}, [], [])

@@ -150,3 +150,111 @@ def test_arguments_that_do_not_fit_are_named() -> None:
     model.apply(variables, TOKENS, train=False, initial_carry=(None,))
   with pytest.raises(ValueError, match=r'prompt_tokens: got \(2, 0\), expected time'):
     sample(model, variables, jax.random.key(0), TOKENS[:, :0], 3)
+
+
+def awd(**off: float) -> tuple[LanguageModel, Any, Any]:
+  """An AWD-LSTM without the dropouts that `off` does not name."""
+  rates = dict.fromkeys(
+    (
+      'dropout_rate',
+      'input_dropout_rate',
+      'between_dropout_rate',
+      'embedding_dropout_rate',
+      'dropconnect_rate',
+    ),
+    0.0,
+  )
+  model, variables = make('awd_lstm_lm', **rates | off)
+  run = jax.jit(partial(model.apply, mutable='intermediates', capture_intermediates=True),
+    static_argnames='train')  # fmt: skip
+
+  def outputs(train: bool) -> Any:
+    rngs = {'dropout': jax.random.key(1)}
+    logits, captured = run(variables, TOKENS, train=train, rngs=rngs)
+    return logits, captured['intermediates']
+
+  return model, variables, outputs
+
+
+def test_tied_embeddings_are_one_parameter() -> None:
+  model, variables = make('awd_lstm_lm')
+  params = variables['params']
+  bias = params['head_bias'] + jnp.arange(VOCAB)
+  variables = {'params': params | {'head_bias': bias}}
+  assert set(params) == {'embed', 'head_bias', 'layers_0', 'layers_1', 'layers_2'}
+  sizes = [params[f'layers_{i}']['cell']['recurrent_kernel'].shape[0] for i in range(3)]
+  assert sizes == [4, 4, 5]
+  carry, logits = compiled(model, return_carry=True)(variables, TOKENS)
+  h = np.asarray(carry[-1][1], np.float64)
+  table = np.asarray(params['embed']['embedding'], np.float64)
+  close(logits[:, -1], h @ table.T + np.asarray(bias))
+
+
+def test_the_awd_lstm_has_the_papers_size() -> None:
+  model = MODELS['awd_lstm_lm'](vocab_size=10_000)
+  shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), TOKENS)
+  lstm = [(400, 1150), (1150, 1150), (1150, 400)]
+  layers = sum(4 * n * (m + n + 1) for m, n in lstm)
+  total = sum(x.size for x in jax.tree.leaves(shapes))
+  assert total == 10_000 * 401 + layers == 24_211_800
+
+
+@pytest.mark.parametrize(
+  'rate',
+  [
+    'dropout_rate',
+    'input_dropout_rate',
+    'between_dropout_rate',
+    'embedding_dropout_rate',
+    'dropconnect_rate',
+  ],
+)
+def test_each_dropout_needs_train(rate: str) -> None:
+  _, _, outputs = awd(**{rate: 0.5})
+  _, _, plain = awd()
+  np.testing.assert_array_equal(outputs(train=False)[0], plain(train=True)[0])
+  assert not np.allclose(outputs(train=True)[0], plain(train=True)[0])
+
+
+@pytest.mark.parametrize(
+  ('rate', 'module', 'calls'),
+  [
+    ('dropout_rate', 'dropout', 1),
+    ('input_dropout_rate', 'input_dropout', 1),
+    ('between_dropout_rate', 'between_dropout', 2),
+  ],
+)
+def test_dropped_units_are_the_same_at_every_step(
+  rate: str, module: str, calls: int
+) -> None:
+  _, _, outputs = awd(**{rate: 0.5})
+  seen = outputs(train=True)[1][module]['__call__']
+  assert len(seen) == calls
+  for x in seen:
+    zero = np.asarray(x) == 0
+    assert zero.any()
+    assert not zero.all()
+    np.testing.assert_array_equal(zero, np.repeat(zero[:, :1], TIME, axis=1))
+  masks = [np.asarray(x)[:, 0] == 0 for x in seen]
+  assert (masks[0][0] != masks[0][1]).any()  # Not the same for every sequence.
+
+
+def test_the_words_that_drop_are_whole() -> None:
+  _, _, outputs = awd(embedding_dropout_rate=0.5)
+  x = np.asarray(outputs(train=True)[1]['embed']['__call__'][0])
+  zero = ~x.any(axis=-1)
+  np.testing.assert_array_equal(zero, ~x.all(axis=-1))
+  assert 0 < zero.mean() < 1
+  for token in range(VOCAB):
+    assert len(set(zero[np.asarray(TOKENS) == token].tolist())) <= 1
+
+
+def test_tokens_out_of_range_are_named() -> None:
+  model, variables = make('elman_lm')
+  for tokens in (TOKENS.at[1, 2].set(VOCAB), TOKENS.at[1, 2].set(-1)):
+    with pytest.raises(ValueError, match=r'tokens: got (11|-1), expected 0 to 10'):
+      model.apply(variables, tokens, train=False)
+  with pytest.raises(ValueError, match='prompt_tokens: got 11, expected 0 to 10'):
+    sample(model, variables, jax.random.key(0), TOKENS.at[0, 0].set(VOCAB), 3)
+  with pytest.raises(ValueError, match='embedding_dropout_rate: got 1.0, expected'):
+    make('elman_lm', embedding_dropout_rate=1.0)

@@ -8,146 +8,302 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convscan.architectures.ops.recurrence import recur
+from convscan.architectures.ops.recurrence import Given, recur
 from convscan.architectures.rnn import ElmanCell, GRUCell, LSTMCell
 
-TIME, BATCH, FEATURES = 3, 3, 4
+TIME, BATCH, INPUTS, FEATURES = 3, 3, 2, 4
 close = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
 
 
-def update(params: Any, zx: jax.Array, zh: jax.Array, carry: Any) -> Any:
+def update(params: Any, zx: Any, zh: Any, carry: Any) -> Any:
   """Two gates, parameters of its own and a carry of two parts."""
   c, h = carry
-  gate, value = jnp.split(zx + zh, 2, axis=-1)
-  gate = jax.nn.sigmoid(gate + jnp.broadcast_to(params['peephole'], c.shape) * c)
-  c = gate * c + (1 - gate) * jnp.tanh(value)
+  gate = jax.nn.sigmoid(
+    zx[0] + zh[0] + jnp.broadcast_to(params['peephole'], c.shape) * c
+  )
+  c = gate * c + (1 - gate) * jnp.tanh(zx[1] + zh[1])
   return c, jnp.sin(c) * gate + 0.5 * h
 
 
-def plain_loop(
-  params: Any, zx: Any, kernel: Any, carry: Any, valid: Any = None, reverse: Any = False
-) -> Any:
+def parted(params: Any, zx: Any, zh: Any, carry: Any) -> Any:
+  """As `update`, but the second gate multiplies its two parts."""
+  c, h = carry
+  gate = jax.nn.sigmoid(
+    zx[0] + zh[0] + jnp.broadcast_to(params['peephole'], c.shape) * c
+  )
+  c = gate * c + (1 - gate) * jnp.tanh(zx[1] * (1 + zh[1]))
+  return c, jnp.sin(c) * gate + 0.5 * h
+
+
+@jax.numpy_rank_promotion('allow')
+def plain_loop(update: Any, args: Any, *, reverse: Any = False, **given: Any) -> Any:
   """What `recur` computes, as Python says it and plain autodiff differentiates it."""
-  ys: list[Any] = [None] * len(zx)
-  for t in range(len(zx))[:: -1 if reverse else 1]:
-    new = update(params, zx[t], carry[-1] @ kernel, carry)
-    here = jnp.ones(zx[t].shape[:-1], bool) if valid is None else valid[t]
-    pairs = zip(new, carry, strict=True)
-    carry = tuple(jnp.where(here[..., None], *pair) for pair in pairs)
-    ys[t] = jnp.where(here[..., None], new[-1], 0.0)
+  params, inputs, kernel, bias, recurrent_kernel, carry, reset_to = args
+  ys: list[Any] = [None] * len(inputs)
+  for t in range(len(inputs))[:: -1 if reverse else 1]:
+    if 'resets' in given:
+      reset = given['resets'][t][..., None]
+      carry = jax.tree.map(partial(jnp.where, reset), reset_to, carry)
+    zx = jnp.split(inputs[t] @ kernel + bias, 2, -1)
+    zh = jnp.split((given.get('state_mask', 1) * carry[-1]) @ recurrent_kernel, 2, -1)
+    new = update(params, zx, zh, carry)
+    if 'zoneout' in given:
+      kept = [x[t].astype(jnp.float32) for x in given['zoneout']]
+      each = zip(kept, carry, new, strict=True)
+      new = tuple(k * old + (1 - k) * x for k, old, x in each)
+    here = given['valid'][t][..., None] if 'valid' in given else True
+    ys[t] = jnp.where(here, new[-1], 0.0)
+    carry = jax.tree.map(partial(jnp.where, here), new, carry)
   return carry, jnp.stack(ys)
 
 
+def engine(update: Any, args: Any, **options: Any) -> Any:
+  *first, reset_to = args
+  names = [name for name in Given._fields if name in options]
+  given = Given(**{name: options.pop(name) for name in names})
+  return recur(update, *first, given=given, reset_to=reset_to, **options)
+
+
 def make_args(*batch: int) -> Any:
+  """The arguments of `recur` that are differentiated."""
   rng = np.random.default_rng(0)
   draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-  params = {'peephole': draw(FEATURES)}
-  zx, kernel = draw(TIME, *batch, 2 * FEATURES), 0.5 * draw(FEATURES, 2 * FEATURES)
-  return params, zx, kernel, (draw(*batch, FEATURES), draw(*batch, FEATURES))
+  carry, reset_to = ((draw(*batch, FEATURES), draw(*batch, FEATURES)) for _ in 'ab')
+  return (
+    {'peephole': draw(FEATURES)},
+    draw(TIME, *batch, INPUTS),
+    draw(INPUTS, 2 * FEATURES),
+    draw(2 * FEATURES),
+    0.5 * draw(FEATURES, 2 * FEATURES),
+    carry,
+    reset_to,
+  )
 
 
-VALID = jnp.array([[1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
+def make_options() -> dict[str, dict[str, Any]]:
+  rng = np.random.default_rng(1)
+  flags = lambda *shape: jnp.asarray(rng.random(shape) < 0.6)  # noqa: E731
+  zoneout = flags(TIME, BATCH, FEATURES), jnp.full((TIME, 1, 1), 0.3)
+  valid = flags(TIME, BATCH).at[:, 0].set(False)
+  return {
+    'plain': {},
+    'valid': {'valid': valid, 'unroll': 2},
+    'reset': {'resets': flags(TIME, BATCH), 'reverse': True},
+    'zoneout': {'zoneout': zoneout, 'state_mask': flags(BATCH, FEATURES)},
+    'all': {
+      'valid': valid,
+      'resets': flags(TIME, BATCH),
+      'zoneout': zoneout,
+      'state_mask': 2.0 * flags(BATCH, FEATURES),
+      'reverse': True,
+    },
+  }
 
 
-def loss(run: Any, valid: Any, reverse: bool, args: Any) -> jax.Array:
-  carry, ys = run(*args, valid=valid, reverse=reverse)
+def loss(run: Any, args: Any) -> jax.Array:
+  carry, ys = run(args)
   weights = jnp.cos(jnp.arange(ys.size, dtype=ys.dtype)).reshape(ys.shape)
   return jnp.sum(weights * ys**2) + sum(jnp.sum(jnp.sin(x)) for x in carry)
 
 
-ENGINE = partial(recur, update)
-
-
-@pytest.mark.parametrize(('valid', 'reverse'), [(None, False), (VALID, True)])
-def test_values_and_derivatives_equal_plain_autodiff(valid: Any, reverse: bool) -> None:
+def compare(
+  update: Any, options: dict[str, Any], remat_every: Any, everything: Any
+) -> None:
+  loop = {name: x for name, x in options.items() if name != 'unroll'}
+  runs = (
+    partial(engine, update, **options, remat_every=remat_every),
+    partial(plain_loop, update, **loop),
+  )
   args = make_args(BATCH)
-  direction = jax.tree.map(jnp.cos, args)
+  got, expected = (jax.jit(partial(everything, run))(args) for run in runs)
+  for name in expected:
+    jax.tree.map(partial(close, err_msg=name), got[name], expected[name])
 
+
+@pytest.mark.parametrize(
+  ('update', 'options', 'remat_every'),
+  [
+    (update, 'plain', None),
+    (update, 'valid', 2),
+    (update, 'reset', 2),
+    (update, 'zoneout', None),
+    (parted, 'plain', None),
+    (parted, 'all', 2),
+  ],
+)
+def test_values_and_derivatives_equal_plain_autodiff(
+  update: Any, options: str, remat_every: int | None
+) -> None:
   def everything(run: Any, args: Any) -> Any:
-    f = partial(loss, run, valid, reverse)
-    grad = jax.grad(f)
+    f = partial(loss, run)
+    return {
+      'values': run(args),
+      'jvp': jax.jvp(f, (args,), (jax.tree.map(jnp.cos, args),))[1],
+      'grad': jax.grad(f)(args),
+    }
+
+  compare(update, make_options()[options], remat_every, everything)
+
+
+@pytest.mark.parametrize(('update', 'options'), [(update, 'plain'), (parted, 'all')])
+def test_second_derivatives_equal_plain_autodiff(update: Any, options: str) -> None:
+  def everything(run: Any, args: Any) -> Any:
+    direction = jax.tree.map(jnp.cos, args)
+    grad = jax.grad(partial(loss, run))
 
     def slope(args: Any) -> Any:
       products = jax.tree.map(lambda a, b: jnp.sum(a * b), grad(args), direction)
       return sum(jax.tree.leaves(products))
 
     return {
-      'values': run(*args, valid=valid, reverse=reverse),
-      'jvp': jax.jvp(f, (args,), (direction,))[1],
-      'grad': grad(args),
       'forward over reverse': jax.jvp(grad, (args,), (direction,))[1],
       'reverse over reverse': jax.grad(slope)(args),
     }
 
+  compare(update, make_options()[options], None, everything)
+
+
+@pytest.mark.parametrize('argument', range(7))
+def test_the_gradient_of_one_argument_is_that_of_all(argument: int) -> None:
+  # What is not differentiated enters the rule as a zero that has no array.
+  args = make_args(BATCH)
+
+  def f(run: Any, x: Any) -> jax.Array:
+    return loss(run, (*args[:argument], x, *args[argument + 1 :]))
+
+  options = make_options()['all']
   got, expected = (
-    jax.jit(everything, static_argnums=0)(run, args) for run in (ENGINE, plain_loop)
+    jax.jit(jax.grad(partial(f, partial(run, parted, **options))))(args[argument])
+    for run in (engine, plain_loop)
   )
-  for name in expected:
-    jax.tree.map(partial(close, err_msg=name), got[name], expected[name])
+  jax.tree.map(close, got, expected)
 
 
 def test_vmap_over_every_argument() -> None:
   args = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), make_args(BATCH))
   got, expected = (
-    jax.jit(jax.vmap(jax.grad(partial(loss, run, None, False))))(args)
-    for run in (ENGINE, plain_loop)
+    jax.jit(jax.vmap(jax.grad(partial(loss, partial(run, update)))))(args)
+    for run in (engine, plain_loop)
   )
+  jax.tree.map(close, got, expected)
+
+
+def test_checkpoint_and_shard_map_go_through() -> None:
+  args = make_args(8)
+  mesh = jax.make_mesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  shared, split = jax.P(), jax.P('data')
+  specs = (shared, jax.P(None, 'data'), shared, shared, shared, split, split)
+
+  def sharded(args: Any) -> Any:
+    def local(args: Any) -> Any:
+      _, ys = jax.checkpoint(partial(engine, update))(args)
+      return jnp.sum(ys**2)[None]
+
+    run = jax.shard_map(local, mesh=mesh, in_specs=(specs,), out_specs=split)
+    return jnp.sum(run(args))
+
+  got = jax.jit(jax.grad(sharded))(args)
+  plain = partial(plain_loop, update)
+  expected = jax.jit(jax.grad(lambda args: jnp.sum(plain(args)[1] ** 2)))(args)
   jax.tree.map(close, got, expected)
 
 
 @pytest.mark.parametrize('batch', [(), (2, 3)])
 def test_any_number_of_batch_axes(batch: tuple[int, ...]) -> None:
   args = make_args(*batch)
-  jax.tree.map(close, ENGINE(*args, unroll=2), plain_loop(*args))
+  jax.tree.map(close, engine(update, args, unroll=2), plain_loop(update, args))
 
 
-def test_no_steps_return_the_initial_carry() -> None:
-  params, zx, kernel, carry = make_args(BATCH)
-  final, ys = ENGINE(params, zx[:0], kernel, carry)
+@pytest.mark.parametrize('remat_every', [None, 2])
+def test_no_steps_return_the_initial_carry(remat_every: int | None) -> None:
+  params, inputs, *rest = make_args(BATCH)
+  final, ys = engine(update, (params, inputs[:0], *rest), remat_every=remat_every)
   assert ys.shape == (0, BATCH, FEATURES)
-  jax.tree.map(np.testing.assert_array_equal, final, carry)
+  jax.tree.map(np.testing.assert_array_equal, final, rest[-2])
 
 
-def test_matmuls_in_bfloat16_keep_the_state_in_float32() -> None:
-  params, zx, kernel, carry = make_args(BATCH)
-  half = zx.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+@pytest.mark.parametrize('update', [update, parted])
+def test_matmuls_in_bfloat16_keep_the_state_in_float32(update: Any) -> None:
+  args = make_args(BATCH)
+  params, *matrices, carry, reset_to = args
+  half = [x.astype(jnp.bfloat16) for x in matrices]
   seen = set()
 
-  def spy(params: Any, zx: jax.Array, zh: jax.Array, carry: Any) -> Any:
-    seen.update({zx.dtype, zh.dtype})
+  def spy(params: Any, zx: Any, zh: Any, carry: Any) -> Any:
+    seen.update({z.dtype for z in [*zx, *zh]})
     return update(params, zx, zh, carry)
 
-  final, ys = recur(spy, params, *half, carry)
+  final, ys = engine(spy, (params, *half, carry, reset_to))
   assert seen == {jnp.dtype(jnp.float32)}
   assert ys.dtype == jnp.bfloat16
   assert {x.dtype for x in final} == {jnp.dtype(jnp.float32)}
-  expected, _ = plain_loop(params, zx, kernel, carry)
+  expected, _ = plain_loop(update, args)
   np.testing.assert_allclose(final[1], expected[1], atol=0.05)
+
+  # So do the gradients: their rounding is that of the products' operands.
+  got = jax.grad(partial(loss, partial(engine, update)))(
+    (params, *half, carry, reset_to)
+  )
+  expected = jax.grad(partial(loss, partial(plain_loop, update)))(args)
+  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+    scale = jnp.abs(b).max() + 1e-3
+    np.testing.assert_allclose(a.astype(jnp.float32) / scale, b / scale, atol=0.1)
 
 
 def test_the_carry_keeps_its_dtype() -> None:
-  params, zx, kernel, carry = make_args(BATCH)
-  final, ys = ENGINE(params, zx, kernel, tuple(x.astype(jnp.bfloat16) for x in carry))
+  *args, carry, reset_to = make_args(BATCH)
+  carry = tuple(x.astype(jnp.bfloat16) for x in carry)
+  final, ys = engine(update, (*args, carry, reset_to))
   assert {x.dtype for x in final} == {jnp.dtype(jnp.bfloat16)}
   assert ys.dtype == jnp.float32
 
 
-def test_shapes_that_do_not_fit_are_named() -> None:
-  params, zx, kernel, carry = make_args(BATCH)
-  with pytest.raises(ValueError, match=r'recurrent_kernel: got \(4, 7\), expected'):
-    ENGINE(params, zx, kernel[:, 1:], carry)
-  with pytest.raises(ValueError, match=r'carry: got \(2, 4\), expected \(3, 4\)'):
-    ENGINE(params, zx, kernel, tuple(x[1:] for x in carry))
-  with pytest.raises(ValueError, match='valid: got'):
-    ENGINE(params, zx, kernel, carry, valid=VALID.astype(int))
+def wrong(**changes: Any) -> Any:
+  names = [
+    'params',
+    'inputs',
+    'kernel',
+    'bias',
+    'recurrent_kernel',
+    'carry',
+    'reset_to',
+  ]
+  args = {**dict(zip(names, make_args(BATCH), strict=True))}
+  return tuple({name: changes.get(name, x) for name, x in args.items()}.values())
 
 
-def test_the_reverse_pass_stores_carry_zx_and_zh_only() -> None:
-  params, zx, kernel, carry = make_args(BATCH)
-  _, pullback = jax.vjp(ENGINE, params, zx, kernel, carry)
+@pytest.mark.parametrize(
+  ('changes', 'options', 'message'),
+  [
+    (
+      {'recurrent_kernel': jnp.ones((4, 7))},
+      {},
+      r'recurrent_kernel: got \(4, 7\), exp',
+    ),
+    ({'kernel': jnp.ones((3, 8))}, {}, 'kernel: got 3, expected 2'),
+    ({'kernel': jnp.ones((2, 7))}, {}, 'kernel: got 7 columns, expected a multiple of'),
+    ({'bias': jnp.ones(3)}, {}, r'bias: got \(3,\), expected \(8,\)'),
+    ({'carry': (jnp.ones((2, 4)),) * 2}, {}, r'carry: got \(2, 4\), expected \(3, 4\)'),
+    ({}, {'valid': jnp.ones((TIME, BATCH), int)}, 'valid: got'),
+    ({}, {'resets': jnp.ones((TIME, 1), bool)}, 'resets: got'),
+    ({}, {'state_mask': jnp.ones((BATCH, 1))}, 'state_mask: got'),
+    ({}, {'remat_every': 0}, 'remat_every: got 0, expected at least 1'),
+  ],
+)
+def test_what_does_not_fit_is_named(changes: Any, options: Any, message: str) -> None:
+  with pytest.raises(ValueError, match=message):
+    engine(update, wrong(**changes), **options)
+
+
+@pytest.mark.parametrize(('update', 'parts'), [(update, 1), (parted, 2)])
+def test_what_the_reverse_pass_stores(update: Any, parts: int) -> None:
+  # The carry, and the gates' parts: their sum alone where the cell only adds them.
+  args = make_args(BATCH)
+  _, pullback = jax.vjp(partial(engine, update), args)
   stored = sum(residual.size for residual in jax.tree.leaves(pullback))
-  each_step = 2 * zx.size + TIME * sum(x.size for x in carry)
-  assert stored <= each_step + params['peephole'].size + kernel.size
+  each_step = BATCH * (2 * FEATURES + parts * 2 * FEATURES + INPUTS)
+  weights = sum(x.size for x in jax.tree.leaves((args[0], *args[2:5])))
+  assert stored <= TIME * each_step + weights + 1  # And a scalar, where JAX adds one.
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -182,8 +338,8 @@ def test_each_loop_holds_one_matmul_and_sums_no_kernel(cell: Any) -> None:
   variables = cell.init(jax.random.key(0), carry, x[0])
 
   def objective(variables: Any, x: jax.Array) -> jax.Array:
-    params, zx, kernel = cell.apply(variables, x, method='project_inputs')
-    _, ys = recur(cell.update, params, zx, kernel, carry)
+    weights = cell.apply(variables, x, method='weights')
+    _, ys = recur(cell.update, *weights, carry)
     return jnp.sum(ys**2)
 
   compiled = lambda f: jax.jit(f).lower(variables, x).compile().as_text()  # noqa: E731

@@ -1,0 +1,107 @@
+"""Recurrent layers one upon another."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from ..layers.dropout import Dropout
+from ..ops.recurrence import Carry
+from .bidirectional import Bidirectional
+from .rnn import RNN
+
+Connect = Callable[[Array, Array], Array]
+
+
+def feed(inputs: Array, outputs: Array) -> Array:
+  """Gives the next layer the outputs alone."""
+  return outputs
+
+
+def residual(inputs: Array, outputs: Array) -> Array:
+  """Adds a layer's inputs to its outputs (He et al. 2015; Wu et al. 2016).
+
+  Raises:
+    ValueError: the two have different numbers of features.
+  """
+  if inputs.shape != outputs.shape:
+    raise ValueError(
+      f'residual: got inputs {inputs.shape} and outputs {outputs.shape}, expected the '
+      'same shape; a layer without a residual connection can come first'
+    )
+  return inputs + outputs
+
+
+def dense(inputs: Array, outputs: Array) -> Array:
+  """Joins a layer's inputs to its outputs (Huang et al. 2017)."""
+  return jnp.concatenate([inputs, outputs.astype(inputs.dtype)], axis=-1)
+
+
+class Stack(nn.Module):
+  """Runs layers one after the other, with dropout between them.
+
+  Attributes:
+    layers: each an `RNN`, a `Bidirectional` or another `Stack`.
+    connect: makes the next layer's inputs, and the outputs of the last, of a layer's
+      inputs and outputs: `feed`, `residual`, `dense` or a function of yours.
+    dropout_rate: the rate between two layers, where the call says `train=True`.
+    dropout_broadcast_dims: axes along which the dropout is the same; the axis of time
+      makes it variational (Gal and Ghahramani 2016).
+
+  >>> from convscan.architectures.rnn import RNN, LSTMCell
+  >>> stack = Stack([RNN(LSTMCell(4)), RNN(LSTMCell(4))], connect=dense)
+  >>> y, variables = stack.init_with_output(jax.random.key(0), jnp.ones((2, 7, 3)))
+  >>> y.shape
+  (2, 7, 11)
+  """
+
+  layers: Sequence[RNN | Bidirectional | Any]
+  connect: Connect = feed
+  dropout_rate: float = 0.0
+  dropout_broadcast_dims: Sequence[int] = ()
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Array,
+    *,
+    initial_carry: Sequence[Carry] | None = None,
+    return_carry: bool = False,
+    train: bool = False,
+    **kwargs: Any,
+  ) -> Any:
+    """Runs the layers over the inputs.
+
+    Args:
+      inputs: as for `RNN`.
+      initial_carry: a carry for each layer, by default their initial ones.
+      return_carry: return `(carries, outputs)` and not `outputs` alone.
+      train: apply dropout, here and in the layers.
+      **kwargs: passed to each layer: `seq_lengths`, `mask`, `resets`, `time_major`.
+
+    Returns:
+      The last layer's outputs, connected, or `(carries, outputs)` if `return_carry`,
+      with a tuple of one carry a layer.
+
+    Raises:
+      ValueError: no layers, or another number of carries.
+    """
+    if not self.layers:
+      raise ValueError('layers: got none, expected at least one')
+    starts = [None] * len(self.layers) if initial_carry is None else initial_carry
+    if len(starts) != len(self.layers):
+      raise ValueError(
+        f'initial_carry: got {len(starts)} carries, expected {len(self.layers)}, one a '
+        'layer'
+      )
+    dropout = Dropout(self.dropout_rate, self.dropout_broadcast_dims)
+    carries, x = [], inputs
+    for i, (layer, start) in enumerate(zip(self.layers, starts, strict=True)):
+      if i:
+        x = dropout(x, deterministic=not train)
+      carry, y = layer(x, initial_carry=start, return_carry=True, train=train, **kwargs)
+      carries.append(carry)
+      x = self.connect(x, y)
+    return (tuple(carries), x) if return_carry else x

@@ -1,0 +1,12 @@
+"""Weights of this package's models to and from torch, flax and Keras."""
+
+from .convert import from_flax, from_keras, from_torch, to_flax, to_keras, to_torch
+
+__all__ = [
+  'from_flax',
+  'from_keras',
+  'from_torch',
+  'to_flax',
+  'to_keras',
+  'to_torch',
+]
