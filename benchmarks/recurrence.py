@@ -16,6 +16,7 @@ step, so a core that another process holds slows it a hundredfold.
 import argparse
 import itertools
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -198,6 +199,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   add('--time', type=sizes, default=[64, 512])
   add('--rounds', type=int, default=9)
   add('--max-seconds', type=float, default=120, help='of a row and pass')
+  add('--max-gflop', type=float, default=math.inf, help='of a gradient; else skipped')
   add('--dtype', choices=('float32', 'bfloat16'), default='float32')
   add('--peers', type=partial(names, list(PEERS)), default=list(PEERS))
   add('--out', type=pathlib.Path, default=here / 'results')
@@ -237,8 +239,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     row = {'cell': cell, 'batch': batch, 'hidden': hidden, 'time': time}
     title = f'{cell} batch={batch} hidden={hidden} time={time}'
     need, have = bytes_needed(cell, batch, hidden, time), available_bytes()
-    if need > 0.8 * have:
+    gflop = 12e-9 * time * batch * GATES[cell] * hidden**2
+    if need > 0.8 * have or gflop > args.max_gflop:
       why = f'needs about {need / 1e9:.1f} GB of {have / 1e9:.1f}'
+      if gflop > args.max_gflop:
+        why = f'a gradient takes {gflop:.0f} GFLOP'
       results['rows'].append({**row, 'skipped': why})
       print(f'{title}: skipped, {why}', flush=True)
     else:

@@ -133,7 +133,8 @@ def gemms(cell: str, x: Array) -> Passes:
   def gradient(W: Array, R: Array, xs: Array) -> tuple[Array, ...]:
     def step(dh: Array, dy: Array) -> tuple[Array, Array]:
       dz = jnp.tile((dh + dy).clip(-1, 1), (1, gates))
-      return dz @ R.T, dz
+      # XLA would transpose R anew in every step of `dz @ R.T`.
+      return jnp.einsum('bg,hg->bh', dz, R), dz
 
     hs = forward(W, R, xs)
     dzs = jax.lax.scan(step, zeros, hs, reverse=True)[1].reshape(time * batch, -1)

@@ -7,8 +7,14 @@ import jax
 import jax.extend
 import numpy as np
 
-README = (pathlib.Path(__file__).resolve().parents[1] / 'README.md').read_text()
-BLOCKS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def _blocks(path):
+  return re.findall(r'```python\n(.*?)```', (ROOT / path).read_text(), re.DOTALL)
+
+
+BLOCKS = _blocks('README.md')
 
 
 def _block(word):
@@ -42,6 +48,13 @@ def test_a_new_cell_multiplies_once_a_step():
   variables = rnn.init(jax.random.key(0), x)
   jaxpr = jax.make_jaxpr(rnn.apply)(variables, x).jaxpr
   assert list(_products(jaxpr)) == [False, True]  # one for all inputs, one a step
+
+
+def test_the_examples_on_recurrence_run():
+  names = {}
+  for block in _blocks('docs/recurrence.md'):
+    exec(block, names)
+  jax.tree.map(np.testing.assert_array_equal, names['same'], names['variables'])
 
 
 def test_the_config_and_restore_examples_run(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ tuple with one array a gate. The engine owns time, the matmuls, lengths, resets,
 precision and differentiation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,107 +18,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
-Carry = Any  # A pytree of arrays [*batch, ...]; its last leaf is the hidden state h.
-Params = Any  # A pytree of a cell's own small arrays: peepholes, norm scales, biases.
-Gates = Sequence[Array]  # One array [*batch, features] a gate.
-Update = Callable[[Params, Gates, Gates, Carry], Carry]
-
-
-def hidden(carry: Carry) -> Array:
-  """Returns the hidden state `h` of a carry: its last leaf."""
-  return jax.tree.leaves(carry)[-1]
-
-
-def keep(valid: Array | None, new: Carry, old: Carry) -> Carry:
-  """Selects `new` where `valid` and `old` elsewhere.
-
-  Args:
-    valid: bool `[*batch]`, or None where every element is valid.
-    new: a pytree of arrays `[*batch, ...]`.
-    old: a pytree like `new`; it decides the dtypes.
-
-  Returns:
-    A pytree like `old`.
-  """
-
-  def select(new: Array, old: Array) -> Array:
-    new = new.astype(old.dtype)
-    if valid is None:
-      return new
-    return jnp.where(jnp.expand_dims(valid, range(valid.ndim, new.ndim)), new, old)
-
-  return jax.tree.map(select, new, old)
-
-
-def project(x: Array, kernel: Array) -> Array:
-  """Returns `x @ kernel` in the dtype of the kernel, as one matrix product.
-
-  Args:
-    x: `[..., inputs]`.
-    kernel: `[inputs, outputs]`.
-  """
-  # With a plain matrix on both sides the product that differentiation adds needs no
-  # transposed copy of its operands.
-  rows = x.astype(kernel.dtype).reshape(-1, x.shape[-1])
-  return jnp.dot(rows, kernel).reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-def split_gates(z: Array, features: int) -> Gates:
-  """Splits `[..., gates * features]` into one array `[..., features]` a gate."""
-  return jnp.split(z, z.shape[-1] // features, axis=-1)
-
-
-class Given(NamedTuple):
-  """What is given for each step besides the inputs, and not differentiated.
-
-  Attributes:
-    valid: bool `[time, *batch]`. A step that is not valid keeps the carry and outputs
-      zero.
-    resets: bool `[time, *batch]`: where to go back to `reset_to` before the step.
-    zoneout: like the carry, `[time, ...]`: how much of the old state is kept, from 0
-      to 1, broadcast to the carry (Krueger et al. 2017,
-      https://arxiv.org/abs/1606.01305).
-  """
-
-  valid: Array | None = None
-  resets: Array | None = None
-  zoneout: Carry | None = None
-
-
-def advance(
-  update: Update,
-  params: Params,
-  zx: Gates,
-  zh: Gates,
-  carry: Carry,
-  given: Given = Given(),  # noqa: B008 (immutable)
-) -> Carry:
-  """Advances a cell by one step whose matmuls are done.
-
-  The gates are computed in the dtype of the state, whatever that of the matmuls.
-
-  Args:
-    update: the cell.
-    params: the cell's own parameters.
-    zx: the projected inputs of this step, with the bias.
-    zh: the projected state.
-    carry: the state before the step.
-    given: of this step, so without the axis of time; the resets have been made.
-
-  Returns:
-    The state after the step, in the dtypes it came in.
-  """
-  dtype = hidden(carry).dtype
-  zx, zh = jax.tree.map(lambda z: z.astype(dtype), (tuple(zx), tuple(zh)))
-  new = update(params, zx, zh, carry)
-  if given.zoneout is not None:
-    new = jax.tree.map(
-      lambda kept, old, new: kept * old + (1 - kept) * new,
-      jax.tree.map(lambda kept: kept.astype(dtype), given.zoneout),
-      carry,
-      new,
-    )
-  return keep(given.valid, new, carry)
+from .step import (
+  Carry,
+  Gates,
+  Given,
+  Params,
+  Update,
+  advance,
+  hidden,
+  keep,
+  project,
+  split_gates,
+)
 
 
 def recur(
@@ -379,9 +290,8 @@ def _recur_jvp(
   primals: tuple[Any, ...],
   tangents: tuple[Any, ...],
 ) -> Any:
-  weights, inputs, _, _, state_mask = primals
+  weights, inputs, _, given, state_mask = primals
   weights_dot, inputs_dot, carry_dot, _, _ = tangents
-  given = primals[3]
   params, kernel, bias, recurrent_kernel, _ = weights
   params_dot, carry_dot, reset_dot = _instantiate(
     (weights_dot.params, carry_dot, weights_dot.reset_to)
@@ -392,8 +302,9 @@ def _recur_jvp(
 
   bias_dot = None
   if bias is not None and not _is_zero(weights_dot.bias):
-    shape = (*inputs.shape[:-1], kernel.shape[-1])
-    bias_dot = jnp.broadcast_to(weights_dot.bias.astype(kernel.dtype), shape)
+    # As a matmul, for its transpose sums in float32 whatever the dtype.
+    ones = jnp.ones((*inputs.shape[:-1], 1), kernel.dtype)
+    bias_dot = project(ones, weights_dot.bias[None].astype(kernel.dtype))
   # Each a matmul over all steps, whose transpose is one for the gradient of a kernel.
   zx_dot = _sum(
     _project_dot(inputs_dot, kernel), _project_dot(inputs, weights_dot.kernel), bias_dot

@@ -96,7 +96,7 @@ class AdditiveAttention(Attention):
 
   >>> attention = AdditiveAttention(4)
   >>> q, k = jnp.ones((2, 3, 5)), jnp.ones((2, 7, 6))
-  >>> mask = jnp.arange(7) < jnp.array([[7], [2]])
+  >>> mask = jnp.arange(7)[None] < jnp.array([[7], [2]])
   >>> (c, a), variables = attention.init_with_output(jax.random.key(0), q, k, mask=mask)
   >>> c.shape, a.shape, a[1, 0]
   ((2, 3, 6), (2, 3, 7), Array([0.5, 0.5, 0. , 0. , 0. , 0. , 0. ], dtype=float32))

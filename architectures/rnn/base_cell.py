@@ -13,7 +13,8 @@ from flax.typing import Initializer
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import Carry, Gates, Params, recur
+from ..ops.recurrence import recur
+from ..ops.step import Carry, Gates, Params
 
 
 def state_dtype(dtype: DTypeLike) -> Any:

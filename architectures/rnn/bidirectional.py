@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .rnn import RNN
 
 

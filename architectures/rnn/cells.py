@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import Carry, Gates, Params
+from ..ops.step import Carry, Gates, Params
 from .base_cell import GatedCell
 
 

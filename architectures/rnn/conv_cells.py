@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ..ops.conv import conv
-from ..ops.recurrence import Carry, split_gates
+from ..ops.step import Carry, split_gates
 from .base_cell import RecurrentCell, add_bias
 
 

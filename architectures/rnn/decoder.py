@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import Carry, hidden
+from ..ops.step import Carry, hidden
 from .attention import Attention
 from .directions import MakeCell
 from .rnn import RNN

@@ -9,7 +9,7 @@ from jax import Array, lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .linear_cell import LinearCell
 
 

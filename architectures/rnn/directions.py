@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import hidden
+from ..ops.step import hidden
 from .bidirectional import Bidirectional
 from .cells import ElmanCell, GRUCell, LSTMCell
 from .rnn import RNN

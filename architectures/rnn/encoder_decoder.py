@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..layers import Dropout
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .attention import AdditiveAttention, GeneralAttention
 from .beam import beam_search
 from .cells import GRUCell, LSTMCell

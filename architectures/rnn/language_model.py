@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ..layers import Dropout
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .base_cell import GatedCell
 from .cells import ElmanCell, GRUCell, LSTMCell
 from .embedding import Embed, check_tokens

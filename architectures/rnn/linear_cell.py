@@ -15,7 +15,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from ..ops.linear_recurrence import linear_recurrence
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .base_cell import state_dtype
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jax import Array
 
-from ..ops.recurrence import Carry, Gates, Params
+from ..ops.step import Carry, Gates, Params
 from .cells import GRUCell, LSTMCell
 
 

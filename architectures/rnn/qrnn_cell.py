@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..ops.linear_recurrence import linear_recurrence
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .base_cell import state_dtype
 from .linear_cell import LinearCell
 

@@ -6,11 +6,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax.core import FrozenDict
 from jax import Array
 
-from ..ops.recurrence import Carry, Given, hidden, keep, project, recur, split_gates
+from ..ops.recurrence import recur
+from ..ops.step import Carry, Given, hidden, keep, project, split_gates
+from .arguments import check_carry, check_flags, check_lengths, flip
 from .base_cell import GatedCell
 from .linear_cell import LinearCell
 
@@ -160,17 +161,17 @@ class RNN(nn.Module):
     initial = self._initial(xs, init_key)
     carry = initial
     if initial_carry is not None:
-      carry = _check_carry(initial_carry, initial)
-    valid = None
+      carry = check_carry(initial_carry, initial)
+    sizes, valid = (xs.shape[0], self._batch(xs)), None
     if seq_lengths is not None:
-      seq_lengths = self._check_lengths(xs, seq_lengths)
+      seq_lengths = check_lengths(seq_lengths, *sizes)
       steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
       valid = steps < seq_lengths[None]
     if mask is not None:
-      mask = self._check_flags('mask', mask, xs, time_axis)
+      mask = check_flags('mask', mask, *sizes, time_axis)
       valid = mask if valid is None else valid & mask
     if resets is not None:
-      resets = self._check_flags('resets', resets, xs, time_axis)
+      resets = check_flags('resets', resets, *sizes, time_axis)
       if reverse:  # A sequence ends one step before the next one's first.
         resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
     if isinstance(self.cell, GatedCell):
@@ -205,7 +206,7 @@ class RNN(nn.Module):
     else:
       carry, ys = self._scan(carry, xs, valid, resets, initial, reverse)
     if reverse and not keep_order:
-      ys = _flip(ys, seq_lengths)
+      ys = flip(ys, seq_lengths)
     ys = jax.tree.map(lambda y: jnp.moveaxis(y, 0, time_axis), ys)
     return (carry, ys) if return_carry else ys
 
@@ -235,7 +236,7 @@ class RNN(nn.Module):
     xs, time_axis = self._time_first(inputs, self.time_major)
     start = self._initial(xs, None)
     if initial_carry is not None:
-      start = _check_carry(initial_carry, start)
+      start = check_carry(initial_carry, start)
     weights = params, xs, kernel, bias, recurrent_kernel = cell.weights(xs)
     _, ys = recur(cell.update, *weights, start, reverse=self.reverse)
     first = hidden(start)[None].astype(ys.dtype)
@@ -293,33 +294,6 @@ class RNN(nn.Module):
       rates = jax.tree.map(lambda _: rates, carry)
     return jax.tree.map(kept, carry, rates)
 
-  def _check_lengths(self, xs: Array, seq_lengths: Array) -> Array:
-    lengths, batch = jnp.asarray(seq_lengths), self._batch(xs)
-    if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
-      raise ValueError(
-        f'seq_lengths: got {lengths.dtype}{lengths.shape}, expected integers {batch}'
-      )
-    if not isinstance(lengths, jax.core.Tracer):
-      values = np.asarray(lengths)
-      wrong = values[(values < 0) | (values > xs.shape[0])]
-      if wrong.size:
-        raise ValueError(
-          f'seq_lengths: got {wrong[0]}, expected 0 to {xs.shape[0]}, the number of '
-          'steps'
-        )
-    return lengths
-
-  def _check_flags(self, name: str, flags: Array, xs: Array, time_axis: int) -> Array:
-    """Returns flags `[time, *batch]`, checked."""
-    flags = jnp.asarray(flags)
-    batch = self._batch(xs)
-    expected = (*batch[:time_axis], xs.shape[0], *batch[time_axis:])
-    if flags.shape != expected or flags.dtype != bool:
-      raise ValueError(
-        f'{name}: got {flags.dtype}{flags.shape}, expected bool{expected}'
-      )
-    return jnp.moveaxis(flags, time_axis, 0)
-
   def _scan(
     self,
     carry: Carry,
@@ -348,28 +322,3 @@ class RNN(nn.Module):
       split_rngs=self.split_rngs,
     )
     return scan(self.cell, carry, (xs, valid, resets))
-
-
-def _check_carry(carry: Carry, wanted: Carry) -> Carry:
-  got, expected = (
-    jax.tree.map(lambda x: f'{jnp.result_type(x)}{jnp.shape(x)}', tree)
-    for tree in (carry, wanted)
-  )
-  if got != expected:
-    raise ValueError(f'initial_carry: got {got}, expected {expected}')
-  return carry
-
-
-def _flip(ys: Any, seq_lengths: Array | None) -> Any:
-  """Reverses each sequence of `ys [time, *batch, ...]` within its length."""
-
-  def flip(y: Array) -> Array:
-    if seq_lengths is None:
-      return jnp.flip(y, axis=0)
-    steps = jnp.arange(y.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-    lengths = jnp.minimum(seq_lengths, y.shape[0])[None]
-    source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
-    source = jnp.expand_dims(source, range(source.ndim, y.ndim))
-    return jnp.take_along_axis(y, source, axis=0)
-
-  return jax.tree.map(flip, ys)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..layers.dropout import Dropout
-from ..ops.recurrence import Carry
+from ..ops.step import Carry
 from .bidirectional import Bidirectional
 from .rnn import RNN
 

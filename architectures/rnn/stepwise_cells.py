@@ -9,7 +9,7 @@ from flax.typing import Initializer
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.recurrence import Carry, project, split_gates
+from ..ops.step import Carry, project, split_gates
 from .base_cell import RecurrentCell, add_bias, state_dtype
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jax import Array
 
-from ..ops.recurrence import Carry, Gates, Params
+from ..ops.step import Carry, Gates, Params
 from .base_cell import GatedCell
 from .cells import GRUCell, LSTMCell
 

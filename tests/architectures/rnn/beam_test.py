@@ -34,8 +34,9 @@ def search(beam_size: int, max_length: int, **fields: Any) -> Any:
 
 def log_prob(example: int, tokens: Any) -> tuple[float, int]:
   """The log-probability of a sequence up to its end, in float64, and its length."""
-  total, before, last = 0.0, 0, 0
-  for length, token in enumerate(tokens, start=1):
+  total, length, before, last = 0.0, 0, 0, 0
+  for token in tokens:
+    length += 1
     logits = TABLE[example, before, last].astype(np.float64)
     total += logits[token] - np.log(np.exp(logits).sum())
     before, last = last, token

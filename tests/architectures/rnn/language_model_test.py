@@ -165,8 +165,8 @@ def awd(**off: float) -> tuple[LanguageModel, Any, Any]:
     0.0,
   )
   model, variables = make('awd_lstm_lm', **rates | off)
-  run = jax.jit(partial(model.apply, mutable='intermediates', capture_intermediates=True),
-    static_argnames='train')  # fmt: skip
+  capturing = partial(model.apply, mutable='intermediates', capture_intermediates=True)
+  run = jax.jit(capturing, static_argnames='train')
 
   def outputs(train: bool) -> Any:
     rngs = {'dropout': jax.random.key(1)}
@@ -196,7 +196,7 @@ def test_the_awd_lstm_has_the_papers_size() -> None:
   lstm = [(400, 1150), (1150, 1150), (1150, 400)]
   layers = sum(4 * n * (m + n + 1) for m, n in lstm)
   total = sum(x.size for x in jax.tree.leaves(shapes))
-  assert total == 10_000 * 401 + layers == 24_211_800
+  assert total == 10_000 * 401 + layers == 24_210_800
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_dropped_units_are_the_same_at_every_step(
 
 def test_the_words_that_drop_are_whole() -> None:
   _, _, outputs = awd(embedding_dropout_rate=0.5)
-  x = np.asarray(outputs(train=True)[1]['embed']['__call__'][0])
+  x = np.asarray(outputs(train=True)[1]['embed']['__call__'][-1])
   zero = ~x.any(axis=-1)
   np.testing.assert_array_equal(zero, ~x.all(axis=-1))
   assert 0 < zero.mean() < 1
@@ -256,5 +256,5 @@ def test_tokens_out_of_range_are_named() -> None:
       model.apply(variables, tokens, train=False)
   with pytest.raises(ValueError, match='prompt_tokens: got 11, expected 0 to 10'):
     sample(model, variables, jax.random.key(0), TOKENS.at[0, 0].set(VOCAB), 3)
-  with pytest.raises(ValueError, match='embedding_dropout_rate: got 1.0, expected'):
+  with pytest.raises(ValueError, match=r'embedding_dropout_rate: got 1\.0, expected'):
     make('elman_lm', embedding_dropout_rate=1.0)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convscan.architectures.ops.recurrence import Given, recur
+from convscan.architectures.ops.recurrence import recur
+from convscan.architectures.ops.step import Given
 from convscan.architectures.rnn import ElmanCell, GRUCell, LSTMCell
 
 TIME, BATCH, INPUTS, FEATURES = 3, 3, 2, 4
@@ -248,6 +249,19 @@ def test_matmuls_in_bfloat16_keep_the_state_in_float32(update: Any) -> None:
   for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
     scale = jnp.abs(b).max() + 1e-3
     np.testing.assert_allclose(a.astype(jnp.float32) / scale, b / scale, atol=0.1)
+
+
+def test_a_long_sum_of_gradients_is_taken_in_float32() -> None:
+  # In bfloat16 a sum of ones stays at 256.
+  inputs = jnp.ones((512, 8, 1), jnp.bfloat16)
+  kernel, carry = jnp.zeros((1, 1), jnp.bfloat16), jnp.zeros((8, 1))
+
+  def total(bias: jax.Array) -> jax.Array:
+    cell = lambda params, zx, zh, h: zx[0] + zh[0]  # noqa: E731
+    _, y = recur(cell, (), inputs, kernel, bias, kernel, carry)
+    return jnp.sum(y.astype(jnp.float32))
+
+  np.testing.assert_allclose(jax.grad(total)(jnp.zeros(1)), 512 * 8)
 
 
 def test_the_carry_keeps_its_dtype() -> None:

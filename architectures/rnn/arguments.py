@@ -1,0 +1,64 @@
+"""Checks of what a sequence layer is called with, and the order of its outputs."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..ops.step import Carry
+
+
+def check_lengths(seq_lengths: Array, steps: int, batch: tuple[int, ...]) -> Array:
+  """Returns the lengths, if they are integers `batch` from 0 to `steps`."""
+  lengths = jnp.asarray(seq_lengths)
+  if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
+    raise ValueError(
+      f'seq_lengths: got {lengths.dtype}{lengths.shape}, expected integers {batch}'
+    )
+  if not isinstance(lengths, jax.core.Tracer):
+    values = np.asarray(lengths)
+    wrong = values[(values < 0) | (values > steps)]
+    if wrong.size:
+      raise ValueError(
+        f'seq_lengths: got {wrong[0]}, expected 0 to {steps}, the number of steps'
+      )
+  return lengths
+
+
+def check_flags(
+  name: str, flags: Array, steps: int, batch: tuple[int, ...], time_axis: int
+) -> Array:
+  """Returns `flags`, which have the time at `time_axis`, as `[time, *batch]`."""
+  flags = jnp.asarray(flags)
+  expected = (*batch[:time_axis], steps, *batch[time_axis:])
+  if flags.shape != expected or flags.dtype != bool:
+    raise ValueError(f'{name}: got {flags.dtype}{flags.shape}, expected bool{expected}')
+  return jnp.moveaxis(flags, time_axis, 0)
+
+
+def check_carry(carry: Carry, wanted: Carry) -> Carry:
+  """Returns the carry, if its structure, shapes and dtypes are those wanted."""
+  got, expected = (
+    jax.tree.map(lambda x: f'{jnp.result_type(x)}{jnp.shape(x)}', tree)
+    for tree in (carry, wanted)
+  )
+  if got != expected:
+    raise ValueError(f'initial_carry: got {got}, expected {expected}')
+  return carry
+
+
+def flip(ys: Any, seq_lengths: Array | None) -> Any:
+  """Reverses each sequence of `ys [time, *batch, ...]` within its length."""
+
+  def reverse(y: Array) -> Array:
+    if seq_lengths is None:
+      return jnp.flip(y, axis=0)
+    steps = jnp.arange(y.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
+    lengths = jnp.minimum(seq_lengths, y.shape[0])[None]
+    source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
+    source = jnp.expand_dims(source, range(source.ndim, y.ndim))
+    return jnp.take_along_axis(y, source, axis=0)
+
+  return jax.tree.map(reverse, ys)
