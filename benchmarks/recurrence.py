@@ -7,7 +7,7 @@ forward pass and the gradients of `sum(y**2)` with respect to parameters and inp
 Inputs `[batch, time, hidden]` and outputs are batch-first everywhere. All peers are
 timed in the same rounds; a ratio is the median over the rounds of the peer's time by
 ours, so above 1 ours is faster. `limit` is the time of the bare GEMMs of the pass by
-ours: at 1.0 nothing but the GEMMs is left. Results are written after every row.
+ours: near 1.0 the rest is hidden or gone. Results are written after every row.
 
 Run it on a machine that does nothing else: torch's threads wait for each other in every
 step, so a core that another process holds slows it a hundredfold.
@@ -46,7 +46,8 @@ from rounds import (
 BASE = 'ours/RNN'
 NOTE = (
   'A ratio is the time of a peer by ours: above 1 ours is faster. `limit` is the time '
-  'of the bare GEMMs by ours: at 1.0 nothing else is left. `spread` is the slowest '
+  'of the bare GEMMs, as XLA runs them in a loop, by ours: near 1.0 the rest is hidden '
+  'or gone. `spread` is the slowest '
   'round by the median one, of the call where that is worst: large where something '
   'else ran. In bfloat16 the parameters and carries of ours and flax are float32, '
   'those of haiku and torch bfloat16.'

@@ -47,7 +47,8 @@ def test_a_new_cell_multiplies_once_a_step():
   rnn, x = names['RNN'](names['MinimalGate'](8)), names['x']
   variables = rnn.init(jax.random.key(0), x)
   jaxpr = jax.make_jaxpr(rnn.apply)(variables, x).jaxpr
-  assert list(_products(jaxpr)) == [False, True]  # one for all inputs, one a step
+  # Two for all inputs, one a gate; then one a step.
+  assert list(_products(jaxpr)) == [False, False, True]
 
 
 def test_the_examples_on_recurrence_run():

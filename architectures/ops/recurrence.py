@@ -29,6 +29,7 @@ from .step import (
   keep,
   project,
   split_gates,
+  vary_as,
 )
 
 
@@ -125,8 +126,16 @@ def recur(
     _check('state_mask', state_mask.shape, (*batch, features))
   if remat_every is not None and remat_every < 1:
     raise ValueError(f'remat_every: got {remat_every}, expected at least 1')
+  for leaf in jax.tree.leaves(carry):
+    _check('carry', leaf.shape[: len(batch)], batch)
   if reset_to is None:
     reset_to = jax.tree.map(jnp.zeros_like, carry)
+  _check('reset_to', *(jax.tree.map(jnp.shape, tree) for tree in (reset_to, carry)))
+  carry, reset_to = (vary_as(tree, inputs) for tree in (carry, reset_to))
+  # In the dtype of the state, for their gradients are summed over the steps.
+  params = jax.tree.map(
+    lambda p: p.astype(jnp.promote_types(p.dtype, hidden(carry).dtype)), params
+  )
 
   def run(carry: Carry, inputs: Array, given: Given) -> tuple[Carry, Array]:
     weights = _Weights(params, kernel, bias, recurrent_kernel, reset_to)
@@ -264,10 +273,12 @@ def _is_zero(tangent: Any) -> bool:
   return isinstance(tangent, SymbolicZero)
 
 
-def _instantiate(tangents: Any) -> Any:
+def _instantiate(tangents: Any, primals: Any) -> Any:
   """Makes arrays of the tangents that are known to be zero."""
   return jax.tree.map(
-    lambda t: jnp.zeros(t.shape, t.dtype) if _is_zero(t) else t, tangents
+    lambda t, p: vary_as(jnp.zeros(t.shape, t.dtype), p) if _is_zero(t) else t,
+    tangents,
+    primals,
   )
 
 
@@ -290,11 +301,16 @@ def _recur_jvp(
   primals: tuple[Any, ...],
   tangents: tuple[Any, ...],
 ) -> Any:
-  weights, inputs, _, given, state_mask = primals
+  weights, inputs, carry, given, state_mask = primals
   weights_dot, inputs_dot, carry_dot, _, _ = tangents
   params, kernel, bias, recurrent_kernel, _ = weights
-  params_dot, carry_dot, reset_dot = _instantiate(
-    (weights_dot.params, carry_dot, weights_dot.reset_to)
+  params_dot, carry_dot, reset_dot = (
+    _instantiate(*pair)
+    for pair in (
+      (weights_dot.params, params),
+      (carry_dot, carry),
+      (weights_dot.reset_to, weights.reset_to),
+    )
   )
   final, y, (before, gates, zh) = _run(update, loop, adds, *primals)
   features, dtype = y.shape[-1], hidden(carry_dot).dtype

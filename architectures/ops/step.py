@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 Carry = Any  # A pytree of arrays [*batch, ...]; its last leaf is the hidden state h.
 Params = Any  # A pytree of a cell's own small arrays: peepholes, norm scales, biases.
@@ -40,16 +40,35 @@ def keep(valid: Array | None, new: Carry, old: Carry) -> Carry:
 
 
 def project(x: Array, kernel: Array) -> Array:
-  """Returns `x @ kernel` in the dtype of the kernel, as one matrix product.
+  """Returns `x @ kernel` in the dtype of the kernel.
 
   Args:
     x: `[..., inputs]`.
     kernel: `[inputs, outputs]`.
   """
+  x = x.astype(kernel.dtype)
+  if jax.device_count() > 1:
+    # The axes stay apart: a batch that is split among devices could not be merged with
+    # the time before it, and every device would take the whole of it.
+    return jnp.dot(x, kernel)
   # With a plain matrix on both sides the product that differentiation adds needs no
   # transposed copy of its operands.
-  rows = x.astype(kernel.dtype).reshape(-1, x.shape[-1])
-  return jnp.dot(rows, kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+  rows = jnp.dot(x.reshape(-1, x.shape[-1]), kernel)
+  return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def vary_as(tree: Carry, inputs: Array) -> Carry:
+  """Gives a `shard_map`'s constant the type of what differs between its devices.
+
+  Args:
+    tree: a pytree of arrays, such as a carry of zeros.
+    inputs: what differs.
+  """
+  if not jax.sharding.get_abstract_mesh().manual_axes:
+    return tree
+  # A choice between two that are the same; the compiler drops it, the type stays.
+  flag = jnp.any(lax.stop_gradient(inputs) == 0)
+  return jax.tree.map(lambda x: jnp.where(flag, x, x), tree)
 
 
 def split_gates(z: Array, features: int) -> Gates:

@@ -38,15 +38,35 @@ def check_flags(
   return jnp.moveaxis(flags, time_axis, 0)
 
 
+def valid_steps(
+  shape: tuple[int, ...], time_axis: int, seq_lengths: Array | None, mask: Array | None
+) -> Array | None:
+  """Returns which steps count, bool `shape`; None where all do.
+
+  Args:
+    shape: the batch's axes and, at `time_axis`, that of time.
+    time_axis: where it is.
+    seq_lengths: int `[*batch]`, or None.
+    mask: bool `shape`, or None.
+  """
+  if seq_lengths is None:
+    return mask
+  steps = jnp.arange(shape[time_axis])
+  steps = jnp.expand_dims(steps, [a for a in range(len(shape)) if a != time_axis])
+  within = steps < jnp.expand_dims(jnp.asarray(seq_lengths), time_axis)
+  return within if mask is None else within & jnp.asarray(mask)
+
+
 def check_carry(carry: Carry, wanted: Carry) -> Carry:
-  """Returns the carry, if its structure, shapes and dtypes are those wanted."""
+  """Returns the carry, if its structure and shapes are those wanted."""
   got, expected = (
     jax.tree.map(lambda x: f'{jnp.result_type(x)}{jnp.shape(x)}', tree)
     for tree in (carry, wanted)
   )
-  if got != expected:
+  shapes = (jax.tree.map(jnp.shape, tree) for tree in (carry, wanted))
+  if next(shapes) != next(shapes):
     raise ValueError(f'initial_carry: got {got}, expected {expected}')
-  return carry
+  return jax.tree.map(jnp.asarray, carry)
 
 
 def flip(ys: Any, seq_lengths: Array | None) -> Any:

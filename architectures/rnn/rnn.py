@@ -10,7 +10,7 @@ from flax.core import FrozenDict
 from jax import Array
 
 from ..ops.recurrence import recur
-from ..ops.step import Carry, Given, hidden, keep, project, split_gates
+from ..ops.step import Carry, Given, hidden, keep, project, split_gates, vary_as
 from .arguments import check_carry, check_flags, check_lengths, flip
 from .base_cell import GatedCell
 from .linear_cell import LinearCell
@@ -25,9 +25,9 @@ class RNN(nn.Module):
   `cell`. Two deviations from `flax.linen.RNN`, both past the end of a sequence: the
   outputs are zero, and a length of 0 returns the initial carry.
 
-  The fields after `split_rngs` have no counterpart in flax. The rates take effect where
-  the call says `train=True`, with random numbers of the stream `dropout` that are
-  drawn outside the loop; they and `remat_every` are for a `GatedCell`.
+  The fields after `split_rngs` have no counterpart in flax. The rates draw where the
+  call says `train=True`, with a key of the stream `dropout` and outside the loop; they
+  and `remat_every` are for a `GatedCell`.
 
   Attributes:
     cell: the cell.
@@ -142,7 +142,7 @@ class RNN(nn.Module):
         keeps the carry and outputs zero.
       resets: bool, laid out as `mask`; True at the first step of a new sequence, which
         starts from the cell's initial carry (not from `initial_carry`), in either
-        direction.
+        direction. It acts where `mask` is False too, but not past a length.
       train: apply dropout, zoneout and DropConnect.
 
     Returns:
@@ -159,19 +159,24 @@ class RNN(nn.Module):
 
     xs, time_axis = self._time_first(inputs, time_major)
     initial = self._initial(xs, init_key)
-    carry = initial
+    carry = vary_as(initial, xs)
     if initial_carry is not None:
-      carry = check_carry(initial_carry, initial)
-    sizes, valid = (xs.shape[0], self._batch(xs)), None
+      carry = vary_as(check_carry(initial_carry, initial), xs)
+    sizes, within = (xs.shape[0], self._batch(xs)), None
     if seq_lengths is not None:
       seq_lengths = check_lengths(seq_lengths, *sizes)
       steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-      valid = steps < seq_lengths[None]
+      within = steps < seq_lengths[None]
+    valid = within
     if mask is not None:
       mask = check_flags('mask', mask, *sizes, time_axis)
-      valid = mask if valid is None else valid & mask
+      valid = mask if within is None else within & mask
+    if valid is not None:  # Whatever the padding holds, a gradient of 0 stays 0.
+      xs = keep(valid, xs, jnp.zeros_like(xs))
     if resets is not None:
       resets = check_flags('resets', resets, *sizes, time_axis)
+      if within is not None:
+        resets &= within
       if reverse:  # A sequence ends one step before the next one's first.
         resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
     if isinstance(self.cell, GatedCell):
@@ -238,7 +243,8 @@ class RNN(nn.Module):
     if initial_carry is not None:
       start = check_carry(initial_carry, start)
     weights = params, xs, kernel, bias, recurrent_kernel = cell.weights(xs)
-    _, ys = recur(cell.update, *weights, start, reverse=self.reverse)
+    given = Given(zoneout=self._zoneout(xs.shape[0], start, train=False))
+    _, ys = recur(cell.update, *weights, start, given=given, reverse=self.reverse)
     first = hidden(start)[None].astype(ys.dtype)
     pieces = [ys[1:], first] if self.reverse else [first, ys[:-1]]
     zx = project(xs, kernel)
@@ -286,12 +292,18 @@ class RNN(nn.Module):
 
     def kept(state: Array, rate: float) -> Array:
       if not train:
-        return jnp.full((steps, *(1,) * state.ndim), rate, state.dtype)
+        return jnp.full((steps, *(1,) * state.ndim), float(rate), state.dtype)
       return jax.random.bernoulli(self.make_rng('dropout'), rate, (steps, *state.shape))
 
     rates = self.zoneout_rate
-    if isinstance(rates, int | float):
-      rates = jax.tree.map(lambda _: rates, carry)
+    if not isinstance(rates, tuple | list | dict):
+      rates = jax.tree.map(lambda _: self.zoneout_rate, carry)
+    structure: Any = jax.tree.structure(carry)
+    if jax.tree.structure(rates) != structure:
+      raise ValueError(
+        f'zoneout_rate: got {rates}, expected a number or one for each part of the '
+        f'carry, {jax.tree.map(jnp.shape, carry)}'
+      )
     return jax.tree.map(kept, carry, rates)
 
   def _scan(

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from ..layers.dropout import Dropout
-from ..ops.step import Carry
+from ..ops.step import Carry, keep
+from .arguments import valid_steps
 from .bidirectional import Bidirectional
 from .rnn import RNN
 
@@ -36,7 +38,7 @@ def residual(inputs: Array, outputs: Array) -> Array:
 
 def dense(inputs: Array, outputs: Array) -> Array:
   """Joins a layer's inputs to its outputs (Huang et al. 2017)."""
-  return jnp.concatenate([inputs, outputs.astype(inputs.dtype)], axis=-1)
+  return jnp.concatenate([inputs, outputs], axis=-1)
 
 
 class Stack(nn.Module):
@@ -68,18 +70,26 @@ class Stack(nn.Module):
     inputs: Array,
     *,
     initial_carry: Sequence[Carry] | None = None,
+    init_key: Array | None = None,
+    seq_lengths: Array | None = None,
     return_carry: bool = False,
+    time_major: bool = False,
+    mask: Array | None = None,
+    resets: Array | None = None,
     train: bool = False,
-    **kwargs: Any,
   ) -> Any:
     """Runs the layers over the inputs.
 
     Args:
       inputs: as for `RNN`.
       initial_carry: a carry for each layer, by default their initial ones.
+      init_key: see `RNN`; split among the layers.
+      seq_lengths: see `RNN`.
       return_carry: return `(carries, outputs)` and not `outputs` alone.
+      time_major: see `RNN`.
+      mask: see `RNN`.
+      resets: see `RNN`.
       train: apply dropout, here and in the layers.
-      **kwargs: passed to each layer: `seq_lengths`, `mask`, `resets`, `time_major`.
 
     Returns:
       The last layer's outputs, connected, or `(carries, outputs)` if `return_carry`,
@@ -97,11 +107,31 @@ class Stack(nn.Module):
         'layer'
       )
     dropout = Dropout(self.dropout_rate, self.dropout_broadcast_dims)
+    keys: Any = [None] * len(self.layers)
+    if init_key is not None:
+      keys = jax.random.split(init_key, len(self.layers))
+    # What a connection adds to a padded step is padding too.
+    axis = 0 if time_major else inputs.ndim - 2
+    valid = valid_steps(inputs.shape[:-1], axis, seq_lengths, mask)
     carries, x = [], inputs
-    for i, (layer, start) in enumerate(zip(self.layers, starts, strict=True)):
+    for i, (layer, start, key) in enumerate(
+      zip(self.layers, starts, keys, strict=True)
+    ):
       if i:
         x = dropout(x, deterministic=not train)
-      carry, y = layer(x, initial_carry=start, return_carry=True, train=train, **kwargs)
+      carry, y = layer(
+        x,
+        initial_carry=start,
+        init_key=key,
+        seq_lengths=seq_lengths,
+        return_carry=True,
+        time_major=time_major,
+        mask=mask,
+        resets=resets,
+        train=train,
+      )
       carries.append(carry)
       x = self.connect(x, y)
+      if valid is not None:
+        x = keep(valid, x, jnp.zeros_like(x))
     return (tuple(carries), x) if return_carry else x

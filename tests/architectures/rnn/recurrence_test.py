@@ -10,7 +10,15 @@ import pytest
 
 from convscan.architectures.ops.recurrence import recur
 from convscan.architectures.ops.step import Given
-from convscan.architectures.rnn import ElmanCell, GRUCell, LSTMCell
+from convscan.architectures.rnn import (
+  RNN,
+  ElmanCell,
+  GatedCell,
+  GRUCell,
+  LSTMCell,
+  MinGRUCell,
+  ResetBeforeGRUCell,
+)
 
 TIME, BATCH, INPUTS, FEATURES = 3, 3, 2, 4
 close = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
@@ -189,6 +197,51 @@ def test_vmap_over_every_argument() -> None:
   jax.tree.map(close, got, expected)
 
 
+def test_a_batch_is_computed_where_it_lies() -> None:
+  mesh = jax.make_mesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  rnn = RNN(GRUCell(8))
+  x = jnp.ones((16, 5, 3))
+  variables = rnn.init(jax.random.key(0), x)
+  gradient = jax.grad(lambda v, x: jnp.sum(rnn.apply(v, x) ** 2))
+  split = jax.device_put(x, jax.NamedSharding(mesh, jax.P('data')))
+  hlo = jax.jit(gradient).lower(variables, split).compile().as_text()
+  assert 'all-reduce' in hlo
+  assert 'all-gather' not in hlo
+  assert re.search(r'f32\[4,24\]', hlo)  # The product of a step: 16 / 4 sequences.
+  jax.tree.map(close, jax.jit(gradient)(variables, split), gradient(variables, x))
+
+
+@pytest.mark.parametrize(
+  'cell', [LSTMCell(4), GRUCell(4), MinGRUCell(4), ResetBeforeGRUCell(4)], ids=repr
+)
+def test_a_layer_runs_within_shard_map(cell: Any) -> None:
+  mesh = jax.make_mesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+  rnn = RNN(cell, remat_every=2 if isinstance(cell, GatedCell) else None)
+  x, lengths = jnp.sin(jnp.arange(8 * 5 * 3.0)).reshape(8, 5, 3), jnp.arange(8) % 6
+  variables = rnn.init(jax.random.key(0), x)
+
+  def total(variables: Any, x: Any, lengths: Any) -> jax.Array:
+    return jnp.sum(rnn.apply(variables, x, seq_lengths=lengths) ** 2)[None]
+
+  split = jax.P('data')
+  run = jax.shard_map(
+    total, mesh=mesh, in_specs=(jax.P(), split, split), out_specs=split
+  )
+  got, expected = (
+    jax.jit(jax.grad(lambda v, f=f: jnp.sum(f(v, x, lengths))))(variables)
+    for f in (run, total)
+  )
+  jax.tree.map(close, got, expected)
+
+
+def test_merged_and_separate_axes_give_the_same(monkeypatch: Any) -> None:
+  args = make_args(2, 3)
+  grads = jax.grad(partial(loss, partial(engine, parted)))
+  separate = grads(args)
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  jax.tree.map(close, grads(args), separate)
+
+
 def test_checkpoint_and_shard_map_go_through() -> None:
   args = make_args(8)
   mesh = jax.make_mesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
@@ -264,6 +317,17 @@ def test_a_long_sum_of_gradients_is_taken_in_float32() -> None:
   np.testing.assert_allclose(jax.grad(total)(jnp.zeros(1)), 512 * 8)
 
 
+def test_own_parameters_in_bfloat16_are_summed_in_float32() -> None:
+  inputs, kernel = jnp.ones((512, 8, 1)), jnp.zeros((1, 1))
+
+  def total(params: jax.Array) -> jax.Array:
+    cell = lambda p, zx, zh, h: zx[0] + zh[0] + jnp.broadcast_to(p, h.shape)  # noqa: E731
+    _, y = recur(cell, params, inputs, kernel, None, kernel, jnp.zeros((8, 1)))
+    return jnp.sum(y)
+
+  np.testing.assert_allclose(jax.grad(total)(jnp.zeros(1, jnp.bfloat16)), 512 * 8)
+
+
 def test_the_carry_keeps_its_dtype() -> None:
   *args, carry, reset_to = make_args(BATCH)
   carry = tuple(x.astype(jnp.bfloat16) for x in carry)
@@ -298,6 +362,12 @@ def wrong(**changes: Any) -> Any:
     ({'kernel': jnp.ones((2, 7))}, {}, 'kernel: got 7 columns, expected a multiple of'),
     ({'bias': jnp.ones(3)}, {}, r'bias: got \(3,\), expected \(8,\)'),
     ({'carry': (jnp.ones((2, 4)),) * 2}, {}, r'carry: got \(2, 4\), expected \(3, 4\)'),
+    (
+      {'carry': (jnp.ones((2, 4)), jnp.ones((3, 4)))},
+      {},
+      r'carry: got \(2,\), expected',
+    ),
+    ({'reset_to': jnp.ones((3, 4))}, {}, 'reset_to: got'),
     ({}, {'valid': jnp.ones((TIME, BATCH), int)}, 'valid: got'),
     ({}, {'resets': jnp.ones((TIME, 1), bool)}, 'resets: got'),
     ({}, {'state_mask': jnp.ones((BATCH, 1))}, 'state_mask: got'),
@@ -317,7 +387,8 @@ def test_what_the_reverse_pass_stores(update: Any, parts: int) -> None:
   stored = sum(residual.size for residual in jax.tree.leaves(pullback))
   each_step = BATCH * (2 * FEATURES + parts * 2 * FEATURES + INPUTS)
   weights = sum(x.size for x in jax.tree.leaves((args[0], *args[2:5])))
-  assert stored <= TIME * each_step + weights + 1  # And a scalar, where JAX adds one.
+  ones = TIME * BATCH + 1  # The factor of the bias, and a scalar, where JAX adds one.
+  assert stored <= TIME * each_step + weights + ones
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
