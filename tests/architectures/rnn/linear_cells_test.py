@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from convscan.architectures import rnn
 from convscan.architectures.rnn import (
   LinearCell,
   LRUCell,
@@ -36,6 +37,15 @@ CELLS: dict[str, tuple[Any, int]] = {
   'rg_lru': (RGLRUCell, H),
   'rg_lru_projected': (RGLRUCell, 2),
 }
+
+
+def test_every_cell_has_a_case() -> None:
+  cells = {name for name in rnn.__all__ if name.endswith('Cell')}
+  cells = {name for name in cells if issubclass(getattr(rnn, name), LinearCell)}
+  made = {type(cell(H)).__name__ for cell, _ in CELLS.values()}
+  assert cells - {'LinearCell'} == made
+
+
 PARAMS: dict[str, dict[str, tuple[int, ...]]] = {
   'min_gru': {'kernel': (2, 2 * H), 'bias': (2 * H,)},
   'min_lstm': {'kernel': (2, 3 * H), 'bias': (3 * H,)},
