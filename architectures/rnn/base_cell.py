@@ -156,6 +156,9 @@ class GatedCell(RecurrentCell):
   def update(self, params: Params, zx: Gates, zh: Gates, carry: Carry) -> Carry:
     """Returns the next carry; pure, and without a matmul.
 
+    What is to be differentiated comes in by the arguments: an array that the function
+    closes over would be a leaked tracer.
+
     Args:
       params: what `own_params` returned.
       zx: the inputs' product with the bias, one array `[*batch, features]` a gate.

@@ -43,6 +43,15 @@ class Bidirectional(nn.Module):
   time_major: bool = False
   return_carry: bool = False
 
+  def __post_init__(self) -> None:
+    """Checks the layers."""
+    for name in ('forward_rnn', 'backward_rnn'):
+      if isinstance(layer := getattr(self, name), nn.RNN):
+        raise ValueError(
+          f"{name}: got flax's RNN({type(layer.cell).__name__}), expected convscan's"
+        )
+    super().__post_init__()
+
   def __call__(
     self,
     inputs: Array,

@@ -390,6 +390,10 @@ def test_what_does_not_fit_is_named(cell: Any, call: Any, message: str) -> None:
       lambda: RNN(MinGRUCell(4), recurrent_dropout_rate=0.5),
       'recurrent_dropout_rate: got 0.5, but MinGRUCell is no GatedCell',
     ),
+    (
+      lambda: Bidirectional(nn.RNN(nn.GRUCell(4)), RNN(GRUCell(4))),
+      r"forward_rnn: got flax's RNN\(GRUCell\), expected convscan's",
+    ),
     (lambda: Stack([]).init(jax.random.key(0), X), 'layers: got none'),
     (
       lambda: Stack([RNN(GRUCell(4))], connect=residual).init(jax.random.key(0), X),

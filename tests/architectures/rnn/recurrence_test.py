@@ -57,7 +57,7 @@ def plain_loop(update: Any, args: Any, *, reverse: Any = False, **given: Any) ->
     zh = jnp.split((given.get('state_mask', 1) * carry[-1]) @ recurrent_kernel, 2, -1)
     new = update(params, zx, zh, carry)
     if 'zoneout' in given:
-      kept = [x[t].astype(jnp.float32) for x in given['zoneout']]
+      kept = [x[t].astype(carry[0].dtype) for x in given['zoneout']]
       each = zip(kept, carry, new, strict=True)
       new = tuple(k * old + (1 - k) * x for k, old, x in each)
     here = given['valid'][t][..., None] if 'valid' in given else True
@@ -118,15 +118,22 @@ def loss(run: Any, args: Any) -> jax.Array:
 def compare(
   update: Any, options: dict[str, Any], remat_every: Any, everything: Any
 ) -> None:
-  loop = {name: x for name, x in options.items() if name != 'unroll'}
-  runs = (
-    partial(engine, update, **options, remat_every=remat_every),
-    partial(plain_loop, update, **loop),
-  )
+  """Compares the engine in float32 with the loop in float64."""
+  run = partial(engine, update, **options, remat_every=remat_every)
   args = make_args(BATCH)
-  got, expected = (jax.jit(partial(everything, run))(args) for run in runs)
+  got = jax.jit(partial(everything, run))(args)
+  with jax.enable_x64(True):
+    loop = {name: x for name, x in options.items() if name != 'unroll'}
+    run = partial(plain_loop, update, **loop)
+    wide = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), args)
+    expected = jax.jit(partial(everything, run))(wide)
+
+  def close(name: str, a: Any, b: Any) -> None:
+    atol = 1e-5 * np.abs(b).max()
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=atol, err_msg=name)
+
   for name in expected:
-    jax.tree.map(partial(close, err_msg=name), got[name], expected[name])
+    jax.tree.map(partial(close, name), got[name], expected[name])
 
 
 @pytest.mark.parametrize(
