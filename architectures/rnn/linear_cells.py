@@ -22,6 +22,8 @@ class MinGRUCell(LinearCell):
   positive for the logarithms of its appendix. The blocks lie in the order z, h; the
   carry is `h [*batch, features]`; for the fields see `LinearCell`.
 
+  >>> import jax
+  >>> import jax.numpy as jnp
   >>> cell = MinGRUCell(4)
   >>> x = jnp.ones((2, 3))
   >>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
@@ -55,6 +57,8 @@ class MinLSTMCell(LinearCell):
   positive for the logarithms of its appendix. The blocks lie in the order f, i, h; the
   carry is `h [*batch, features]`; for the fields see `LinearCell`.
 
+  >>> import jax
+  >>> import jax.numpy as jnp
   >>> cell = MinLSTMCell(4)
   >>> x = jnp.ones((2, 3))
   >>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
@@ -91,6 +95,8 @@ class SRUCell(LinearCell):
   have biases. The carry is `c [*batch, features]` and the output `h`; for the fields
   see `LinearCell`.
 
+  >>> import jax
+  >>> import jax.numpy as jnp
   >>> cell = SRUCell(4)
   >>> x = jnp.ones((2, 3))
   >>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
