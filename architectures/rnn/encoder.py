@@ -8,6 +8,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ..layers import Dropout
+from . import arguments
 from .directions import MakeLayer, final_state
 from .embedding import Embed, check_tokens
 from .stack import Stack
@@ -109,6 +110,5 @@ class Encoder(nn.Module):
 
 def valid_steps(outputs: Array, seq_lengths: Array | None) -> Array:
   """Returns which steps of `outputs [batch, time, ...]` are valid: `[batch, time]`."""
-  if seq_lengths is None:
-    return jnp.ones(outputs.shape[:2], bool)
-  return jnp.arange(outputs.shape[1])[None] < jnp.asarray(seq_lengths)[:, None]
+  valid = arguments.valid_steps(outputs.shape[:2], 1, seq_lengths, None)
+  return jnp.ones(outputs.shape[:2], bool) if valid is None else valid

@@ -11,8 +11,8 @@ from jax import Array
 
 from ..ops.recurrence import recur
 from ..ops.step import Carry, Given, hidden, keep, project, split_gates, vary_as
-from .arguments import check_carry, check_flags, check_lengths, flip
-from .base_cell import GatedCell
+from .arguments import check_carry, check_flags, check_lengths, flip, valid_steps
+from .base_cell import GatedCell, add_bias
 from .linear_cell import LinearCell
 
 
@@ -162,11 +162,10 @@ class RNN(nn.Module):
     carry = vary_as(initial, xs)
     if initial_carry is not None:
       carry = vary_as(check_carry(initial_carry, initial), xs)
-    sizes, within = (xs.shape[0], self._batch(xs)), None
+    sizes = xs.shape[0], self._batch(xs)
     if seq_lengths is not None:
       seq_lengths = check_lengths(seq_lengths, *sizes)
-      steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-      within = steps < seq_lengths[None]
+    within = valid_steps((sizes[0], *sizes[1]), 0, seq_lengths, None)
     valid = within
     if mask is not None:
       mask = check_flags('mask', mask, *sizes, time_axis)
@@ -252,7 +251,7 @@ class RNN(nn.Module):
     if recurrent_kernel is not None:
       zh = project(jnp.concatenate(pieces), recurrent_kernel)
     if bias is not None:
-      zx += jnp.broadcast_to(bias.astype(zx.dtype), zx.shape)
+      zx = add_bias(zx, bias)
     gates = cell.gates(params, *(split_gates(z, ys.shape[-1]) for z in (zx, zh)))
     return {name: jnp.moveaxis(gate, 0, time_axis) for name, gate in gates.items()}
 

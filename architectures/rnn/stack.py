@@ -110,9 +110,6 @@ class Stack(nn.Module):
     keys: Any = [None] * len(self.layers)
     if init_key is not None:
       keys = jax.random.split(init_key, len(self.layers))
-    # What a connection adds to a padded step is padding too.
-    axis = 0 if time_major else inputs.ndim - 2
-    valid = valid_steps(inputs.shape[:-1], axis, seq_lengths, mask)
     carries, x = [], inputs
     for i, (layer, start, key) in enumerate(
       zip(self.layers, starts, keys, strict=True)
@@ -132,6 +129,9 @@ class Stack(nn.Module):
       )
       carries.append(carry)
       x = self.connect(x, y)
-      if valid is not None:
-        x = keep(valid, x, jnp.zeros_like(x))
+    # What a connection adds to a padded step is padding too.
+    axis = 0 if time_major else inputs.ndim - 2
+    valid = valid_steps(inputs.shape[:-1], axis, seq_lengths, mask)
+    if valid is not None:
+      x = keep(valid, x, jnp.zeros_like(x))
     return (tuple(carries), x) if return_carry else x
