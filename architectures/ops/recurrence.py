@@ -9,7 +9,8 @@ tuple with one array a gate. The engine owns time, the matmuls, lengths, resets,
 precision and differentiation.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +32,10 @@ from .step import (
   split_gates,
   vary_as,
 )
+
+# How many rows of inputs are projected at a time where none is kept: enough for the
+# matmul to be as fast as it gets.
+PROJECTED_ROWS = 2048
 
 
 def recur(
@@ -147,14 +152,21 @@ def recur(
   if remat_every is None or remat_every >= steps:
     return run(carry, inputs, given)
 
-  # Whole chunks in a loop over chunks, then what is left.
   run = jax.checkpoint(run, prevent_cse=False)
-  whole = steps - steps % remat_every
+  return _in_chunks(run, loop, remat_every, carry, (inputs, given))
+
+
+def _in_chunks(
+  run: Callable[..., Any], loop: partial[Any], every: int, carry: Carry, xs: Any
+) -> tuple[Carry, Array]:
+  """Runs whole chunks of `every` steps in a loop over chunks, then what is left."""
+  steps, reverse = xs[0].shape[0], loop.keywords['reverse']
+  whole = steps - steps % every
   bounds = (0, whole) if not reverse else (steps - whole, steps)
   chunked, rest = (
-    jax.tree.map(take, (inputs, given))
+    jax.tree.map(take, xs)
     for take in (
-      lambda x: x[slice(*bounds)].reshape(-1, remat_every, *x.shape[1:]),
+      lambda x: x[slice(*bounds)].reshape(-1, every, *x.shape[1:]),
       lambda x: x[: bounds[0]] if reverse else x[bounds[1] :],
     )
   )
@@ -230,8 +242,26 @@ def _add_bias(gates: Gates, bias: Array | None, dtype: Any) -> Gates:
   return [z + jnp.broadcast_to(b, z.shape) for z, b in zip(gates, biases, strict=True)]
 
 
+def _projection(kernel: Array, batch: Sequence[int]) -> Callable[[Array], Array]:
+  """Returns `project` with a kernel that is the same in many steps."""
+  if not 8 <= math.prod(batch) <= 64:
+    return partial(project, kernel=kernel)
+  # With few rows XLA's CPU backend multiplies faster with the larger matrix first.
+  transposed = lax.optimization_barrier(kernel.T)
+
+  def transposed_first(h: Array, kernel: Array) -> Array:
+    last = (((1,), (h.ndim - 1,)), ((), ()))
+    z = lax.dot_general(transposed, h.astype(kernel.dtype), last)
+    # A barrier, for XLA would put the factors back in order.
+    return jnp.moveaxis(lax.optimization_barrier(z), 0, -1)
+
+  return lambda h: lax.platform_dependent(
+    h, kernel, cpu=transposed_first, default=project
+  )
+
+
 def _run(
-  update: Update, loop: Callable[..., Any], adds: bool, *args: Any
+  update: Update, loop: partial[Any], adds: bool, *args: Any
 ) -> tuple[Carry, Array, Any]:
   """Returns the final carry, `y`, and by step what differentiation needs.
 
@@ -243,6 +273,8 @@ def _run(
   # An array of its own for each gate: XLA's CPU backend vectorises a loop that reads
   # one slice of an array, and not one that reads several.
   gates = [project(inputs, w) for w in split_gates(weights.kernel, features)]
+  if weights.recurrent_kernel is not None:
+    project_state = _projection(weights.recurrent_kernel, inputs.shape[1:-1])
 
   def step(carry: Carry, x: Any) -> tuple[Carry, Any]:
     zx, given = x
@@ -251,7 +283,7 @@ def _run(
     zh: Gates = []
     if weights.recurrent_kernel is not None:
       h = _masked(hidden(carry), state_mask)
-      zh = split_gates(project(h, weights.recurrent_kernel), features)
+      zh = split_gates(project_state(h), features)
     if adds:
       zh = [x + h.astype(dtype) for x, h in zip(zx, zh, strict=True)]
     z = [zh] if adds else [zx, zh]
@@ -264,9 +296,19 @@ def _run(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _recur(
-  update: Update, loop: Callable[..., Any], adds: bool, *args: Any
+  update: Update, loop: partial[Any], adds: bool, *args: Any
 ) -> tuple[Carry, Array]:
-  return _run(update, loop, adds, *args)[:2]
+  weights, inputs, carry, given, state_mask = args
+
+  def run(carry: Carry, inputs: Array, given: Given) -> tuple[Carry, Array]:
+    return _run(update, loop, adds, weights, inputs, carry, given, state_mask)[:2]
+
+  # Nothing is kept for differentiation, so the projected inputs need not be either:
+  # of all steps at once they would leave the cache, and be most of the memory.
+  every = max(1, PROJECTED_ROWS // math.prod(inputs.shape[1:-1]))
+  if every >= inputs.shape[0]:
+    return run(carry, inputs, given)
+  return _in_chunks(run, loop, every, carry, (inputs, given))
 
 
 def _is_zero(tangent: Any) -> bool:
@@ -296,7 +338,7 @@ def _project_dot(x: Array, kernel_dot: Any) -> Array | None:
 
 def _recur_jvp(
   update: Update,
-  loop: Callable[..., Any],
+  loop: partial[Any],
   adds: bool,
   primals: tuple[Any, ...],
   tangents: tuple[Any, ...],
