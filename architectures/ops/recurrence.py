@@ -305,7 +305,7 @@ def _recur(
 
   # Nothing is kept for differentiation, so the projected inputs need not be either:
   # of all steps at once they would leave the cache, and be most of the memory.
-  every = max(1, PROJECTED_ROWS // math.prod(inputs.shape[1:-1]))
+  every = max(1, PROJECTED_ROWS // max(1, math.prod(inputs.shape[1:-1])))
   if every >= inputs.shape[0]:
     return run(carry, inputs, given)
   return _in_chunks(run, loop, every, carry, (inputs, given))
@@ -329,11 +329,26 @@ def _sum(*terms: Any) -> Any:
   return sum(present) if (present := [t for t in terms if t is not None]) else None
 
 
-def _project_dot(x: Array, kernel_dot: Any) -> Array | None:
-  """Returns `project`, or None where a factor is a tangent known to be zero."""
-  if kernel_dot is None or _is_zero(x) or _is_zero(kernel_dot):
+def _project_dot(x: Any, kernel: Array) -> Array | None:
+  """Returns the product with the tangent of the inputs, or None where it is zero."""
+  return None if _is_zero(x) else project(x, kernel)
+
+
+def _dot_project(x: Array, kernel: Any) -> Array | None:
+  """Returns the product with the tangent of the kernel, or None where it is zero."""
+  if kernel is None or _is_zero(kernel):
     return None
-  return project(x, kernel_dot)
+
+  def transposed(x: Array, kernel: Array) -> Array:
+    rows = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
+    z = lax.dot_general(rows, kernel, (((0,), (0,)), ((), ())))
+    return z.reshape(*x.shape[:-1], kernel.shape[-1])
+
+  if jax.device_count() > 1:
+    return project(x, kernel)
+  return lax.platform_dependent(
+    x.astype(kernel.dtype), kernel, cpu=transposed, default=project
+  )
 
 
 def _recur_jvp(
@@ -365,9 +380,9 @@ def _recur_jvp(
     bias_dot = project(ones, weights_dot.bias[None].astype(kernel.dtype))
   # Each a matmul over all steps, whose transpose is one for the gradient of a kernel.
   zx_dot = _sum(
-    _project_dot(inputs_dot, kernel), _project_dot(inputs, weights_dot.kernel), bias_dot
+    _project_dot(inputs_dot, kernel), _dot_project(inputs, weights_dot.kernel), bias_dot
   )
-  lifted = _project_dot(
+  lifted = _dot_project(
     _masked(hidden(before), state_mask), weights_dot.recurrent_kernel
   )
   if adds:

@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from convscan.architectures.ops import recurrence
 from convscan.architectures.ops.recurrence import recur
 from convscan.architectures.ops.step import Given
 from convscan.architectures.rnn import (
@@ -241,12 +243,26 @@ def test_a_layer_runs_within_shard_map(cell: Any) -> None:
   jax.tree.map(close, got, expected)
 
 
-def test_merged_and_separate_axes_give_the_same(monkeypatch: Any) -> None:
-  args = make_args(2, 3)
-  grads = jax.grad(partial(loss, partial(engine, parted)))
-  separate = grads(args)
-  monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  jax.tree.map(close, grads(args), separate)
+@pytest.mark.parametrize('reverse', [False, True])
+@pytest.mark.parametrize('batch', [(2, 3), (2, 5)], ids=['few rows', 'more rows'])
+def test_every_form_of_the_matmuls(
+  batch: tuple[int, ...], reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)  # axes are merged
+  monkeypatch.setattr(recurrence, 'PROJECTED_ROWS', 2 * math.prod(batch))
+  args = make_args(*batch)
+
+  def everything(run: Any) -> Any:
+    run = partial(run, parted, reverse=reverse)
+    f = partial(loss, run)
+    dot = tuple(jax.tree.map(jnp.cos, args))
+    return run(args), jax.jvp(f, (args,), (dot,))[1], jax.grad(f)(args)
+
+  jax.tree.map(close, everything(engine), everything(plain_loop))
+
+
+def test_an_empty_batch_gives_empty_outputs() -> None:
+  assert engine(update, make_args(0))[1].shape == (TIME, 0, FEATURES)
 
 
 def test_checkpoint_and_shard_map_go_through() -> None:
@@ -423,9 +439,10 @@ def dots_in_loops(hlo: Any) -> list[int]:
   return sorted(dots(body) for body in re.findall(r' while\(.*body=%([\w.-]+)', hlo))
 
 
+@pytest.mark.parametrize('batch', [2, 16])
 @pytest.mark.parametrize('cell', [ElmanCell(8), LSTMCell(8), GRUCell(8)], ids=repr)
-def test_each_loop_holds_one_matmul_and_sums_no_kernel(cell: Any) -> None:
-  x = jnp.ones((7, 2, 3))
+def test_each_loop_holds_one_matmul_and_sums_no_kernel(cell: Any, batch: int) -> None:
+  x = jnp.ones((7, batch, 3))
   carry = cell.initialize_carry(jax.random.key(0), x.shape[1:])
   variables = cell.init(jax.random.key(0), carry, x[0])
 
