@@ -2,12 +2,22 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from ..ops.step import Carry
+
+
+def check_layer(argument: str, layer: Any) -> None:
+  """Refuses a cell where a layer belongs."""
+  if isinstance(layer, nn.RNNCellBase):
+    name = type(layer).__name__
+    raise ValueError(
+      f'{argument}: got the cell {name}, expected a layer such as RNN({name}(...))'
+    )
 
 
 def check_lengths(seq_lengths: Array, steps: int, batch: tuple[int, ...]) -> Array:

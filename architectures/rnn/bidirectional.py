@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..ops.step import Carry
+from .arguments import check_layer
 from .rnn import RNN
 
 
@@ -46,10 +47,12 @@ class Bidirectional(nn.Module):
   def __post_init__(self) -> None:
     """Checks the layers."""
     for name in ('forward_rnn', 'backward_rnn'):
-      if isinstance(layer := getattr(self, name), nn.RNN):
+      layer = getattr(self, name)
+      if isinstance(layer, nn.RNN):
         raise ValueError(
           f"{name}: got flax's RNN({type(layer.cell).__name__}), expected convscan's"
         )
+      check_layer(name, layer)
     super().__post_init__()
 
   def __call__(

@@ -28,8 +28,8 @@ def check_tokens(argument: str, tokens: Array, vocab_size: int) -> None:
     wrong = values[(values < 0) | (values >= vocab_size)]
     if wrong.size:
       raise ValueError(
-        f'{argument}: got {wrong[0]}, expected 0 to {vocab_size - 1} as vocab_size is '
-        f'{vocab_size}'
+        f'{argument}: got {wrong[0]}, expected 0 to {vocab_size - 1}, for a '
+        f'vocabulary of {vocab_size}'
       )
 
 

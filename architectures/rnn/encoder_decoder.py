@@ -45,7 +45,7 @@ class EncoderDecoder(Encoder):
   ((2, 3, 6), (2, 3))
   """
 
-  target_vocab_size: int = 1
+  target_vocab_size: int = 0  # refused: it must be given
   decoder: Callable[..., Decoder] = partial(
     LuongDecoder, cell=LSTMCell, attention=GeneralAttention()
   )

@@ -10,7 +10,7 @@ from jax import Array
 
 from ..layers.dropout import Dropout
 from ..ops.step import Carry, keep
-from .arguments import valid_steps
+from .arguments import check_layer, valid_steps
 from .bidirectional import Bidirectional
 from .rnn import RNN
 
@@ -100,6 +100,8 @@ class Stack(nn.Module):
     """
     if not self.layers:
       raise ValueError('layers: got none, expected at least one')
+    for i, layer in enumerate(self.layers):
+      check_layer(f'layers[{i}]', layer)
     starts = [None] * len(self.layers) if initial_carry is None else initial_carry
     if len(starts) != len(self.layers):
       raise ValueError(

@@ -41,7 +41,7 @@ def test_nothing_is_dropped_without_train() -> None:
   [
     (TOKENS + 1.0, r'words: got float32\(8, 30\), expected integers'),
     (TOKENS[0], r'words: got int32\(30,\), expected integers \[batch, time\]'),
-    (TOKENS.at[2, 3].set(VOCAB), 'words: got 50, expected 0 to 49 as vocab_size is 50'),
+    (TOKENS.at[2, 3].set(VOCAB), 'words: got 50, expected 0 to 49, for a vocabulary'),
     (TOKENS.at[2, 3].set(-1), 'words: got -1, expected 0 to 49'),
   ],
 )

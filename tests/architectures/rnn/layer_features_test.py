@@ -394,6 +394,14 @@ def test_what_does_not_fit_is_named(cell: Any, call: Any, message: str) -> None:
       lambda: Bidirectional(nn.RNN(nn.GRUCell(4)), RNN(GRUCell(4))),
       r"forward_rnn: got flax's RNN\(GRUCell\), expected convscan's",
     ),
+    (
+      lambda: Bidirectional(RNN(GRUCell(4)), GRUCell(4)),
+      r'backward_rnn: got the cell GRUCell, expected a layer such as RNN\(GRUCell',
+    ),
+    (
+      lambda: Stack([RNN(GRUCell(4)), LSTMCell(2)]).init(jax.random.key(0), X),
+      r'layers\[1\]: got the cell LSTMCell, expected a layer such as',
+    ),
     (lambda: Stack([]).init(jax.random.key(0), X), 'layers: got none'),
     (
       lambda: Stack([RNN(GRUCell(4))], connect=residual).init(jax.random.key(0), X),
