@@ -33,9 +33,14 @@ from .step import (
   vary_as,
 )
 
-# How many rows of inputs are projected at a time where none is kept: enough for the
-# matmul to be as fast as it gets.
+# About how many rows of inputs are projected at a time where none is kept: enough for
+# the matmul to be as fast as it gets.
 PROJECTED_ROWS = 2048
+# At how many rows XLA's CPU backend multiplies faster with the larger matrix first, and
+# in how many steps that repays a transposed copy of it. Rows are counted before a batch
+# is split among devices.
+KERNEL_FIRST_ROWS = range(8, 65)
+KERNEL_FIRST_STEPS = 8
 
 
 def recur(
@@ -127,6 +132,8 @@ def recur(
     flags = getattr(given, name)
     if flags is not None:
       _check(name, (flags.shape, flags.dtype), ((steps, *batch), jnp.dtype(bool)))
+  for leaf in jax.tree.leaves(given.zoneout):
+    _check('zoneout', leaf.shape[0], steps)
   if state_mask is not None:
     _check('state_mask', state_mask.shape, (*batch, features))
   if remat_every is not None and remat_every < 1:
@@ -166,7 +173,7 @@ def _in_chunks(
   chunked, rest = (
     jax.tree.map(take, xs)
     for take in (
-      lambda x: x[slice(*bounds)].reshape(-1, every, *x.shape[1:]),
+      lambda x: x[slice(*bounds)].reshape(steps // every, every, *x.shape[1:]),
       lambda x: x[: bounds[0]] if reverse else x[bounds[1] :],
     )
   )
@@ -242,22 +249,22 @@ def _add_bias(gates: Gates, bias: Array | None, dtype: Any) -> Gates:
   return [z + jnp.broadcast_to(b, z.shape) for z, b in zip(gates, biases, strict=True)]
 
 
-def _projection(kernel: Array, batch: Sequence[int]) -> Callable[[Array], Array]:
-  """Returns `project` with a kernel that is the same in many steps."""
-  if not 8 <= math.prod(batch) <= 64:
+def _projection(kernel: Array, sizes: Sequence[int]) -> Callable[[Array], Array]:
+  """Returns `project` by a kernel, for use in a loop; `sizes` are `[time, *batch]`."""
+  steps, rows = sizes[0], math.prod(sizes[1:])
+  if not isinstance(steps, int) or steps < KERNEL_FIRST_STEPS:
     return partial(project, kernel=kernel)
-  # With few rows XLA's CPU backend multiplies faster with the larger matrix first.
-  transposed = lax.optimization_barrier(kernel.T)
+  if not isinstance(rows, int) or rows not in KERNEL_FIRST_ROWS:
+    return partial(project, kernel=kernel)
+  kernel_T = lax.optimization_barrier(kernel.T)
 
-  def transposed_first(h: Array, kernel: Array) -> Array:
+  def kernel_first(h: Array, kernel: Array) -> Array:
     last = (((1,), (h.ndim - 1,)), ((), ()))
-    z = lax.dot_general(transposed, h.astype(kernel.dtype), last)
+    z = lax.dot_general(kernel_T, h.astype(kernel.dtype), last)
     # A barrier, for XLA would put the factors back in order.
     return jnp.moveaxis(lax.optimization_barrier(z), 0, -1)
 
-  return lambda h: lax.platform_dependent(
-    h, kernel, cpu=transposed_first, default=project
-  )
+  return lambda h: lax.platform_dependent(h, kernel, cpu=kernel_first, default=project)
 
 
 def _run(
@@ -274,7 +281,7 @@ def _run(
   # one slice of an array, and not one that reads several.
   gates = [project(inputs, w) for w in split_gates(weights.kernel, features)]
   if weights.recurrent_kernel is not None:
-    project_state = _projection(weights.recurrent_kernel, inputs.shape[1:-1])
+    project_state = _projection(weights.recurrent_kernel, inputs.shape[:-1])
 
   def step(carry: Carry, x: Any) -> tuple[Carry, Any]:
     zx, given = x
@@ -305,8 +312,11 @@ def _recur(
 
   # Nothing is kept for differentiation, so the projected inputs need not be either:
   # of all steps at once they would leave the cache, and be most of the memory.
-  every = max(1, PROJECTED_ROWS // max(1, math.prod(inputs.shape[1:-1])))
-  if every >= inputs.shape[0]:
+  steps, rows = inputs.shape[0], math.prod(inputs.shape[1:-1])
+  if not (isinstance(steps, int) and isinstance(rows, int)):  # symbolic, in an export
+    return run(carry, inputs, given)
+  every = max(1, PROJECTED_ROWS // max(1, rows))
+  if every >= steps:
     return run(carry, inputs, given)
   return _in_chunks(run, loop, every, carry, (inputs, given))
 
@@ -329,26 +339,29 @@ def _sum(*terms: Any) -> Any:
   return sum(present) if (present := [t for t in terms if t is not None]) else None
 
 
-def _project_dot(x: Any, kernel: Array) -> Array | None:
+def _project_inputs_dot(x: Any, kernel: Array) -> Array | None:
   """Returns the product with the tangent of the inputs, or None where it is zero."""
   return None if _is_zero(x) else project(x, kernel)
 
 
-def _dot_project(x: Array, kernel: Any) -> Array | None:
+def _project_by_kernel_dot(x: Array, kernel: Any) -> Array | None:
   """Returns the product with the tangent of the kernel, or None where it is zero."""
   if kernel is None or _is_zero(kernel):
     return None
 
-  def transposed(x: Array, kernel: Array) -> Array:
+  def x_transposed(x: Array, kernel: Array) -> Array:
+    # The transpose of this product is then one of plain matrices, for which XLA's CPU
+    # backend has a faster routine than for a sum over the first axis of both. The
+    # barrier keeps XLA from merging the copy into the product.
     rows = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
     z = lax.dot_general(rows, kernel, (((0,), (0,)), ((), ())))
     return z.reshape(*x.shape[:-1], kernel.shape[-1])
 
   if jax.device_count() > 1:
     return project(x, kernel)
-  return lax.platform_dependent(
-    x.astype(kernel.dtype), kernel, cpu=transposed, default=project
-  )
+  # Rematerialised: the copy is made in the reverse pass, and not stored for it.
+  run = partial(lax.platform_dependent, cpu=x_transposed, default=project)
+  return jax.checkpoint(run, prevent_cse=False)(x.astype(kernel.dtype), kernel)
 
 
 def _recur_jvp(
@@ -380,9 +393,11 @@ def _recur_jvp(
     bias_dot = project(ones, weights_dot.bias[None].astype(kernel.dtype))
   # Each a matmul over all steps, whose transpose is one for the gradient of a kernel.
   zx_dot = _sum(
-    _project_dot(inputs_dot, kernel), _dot_project(inputs, weights_dot.kernel), bias_dot
+    _project_inputs_dot(inputs_dot, kernel),
+    _project_by_kernel_dot(inputs, weights_dot.kernel),
+    bias_dot,
   )
-  lifted = _dot_project(
+  lifted = _project_by_kernel_dot(
     _masked(hidden(before), state_mask), weights_dot.recurrent_kernel
   )
   if adds:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -244,12 +245,13 @@ def test_a_layer_runs_within_shard_map(cell: Any) -> None:
 
 
 @pytest.mark.parametrize('reverse', [False, True])
-@pytest.mark.parametrize('batch', [(2, 3), (2, 5)], ids=['few rows', 'more rows'])
+@pytest.mark.parametrize('batch', [(2, 3), (2, 5)], ids=['plain', 'kernel first'])
 def test_every_form_of_the_matmuls(
   batch: tuple[int, ...], reverse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   monkeypatch.setattr(jax, 'device_count', lambda: 1)  # axes are merged
   monkeypatch.setattr(recurrence, 'PROJECTED_ROWS', 2 * math.prod(batch))
+  monkeypatch.setattr(recurrence, 'KERNEL_FIRST_STEPS', 1)
   args = make_args(*batch)
 
   def everything(run: Any) -> Any:
@@ -258,11 +260,35 @@ def test_every_form_of_the_matmuls(
     dot = tuple(jax.tree.map(jnp.cos, args))
     return run(args), jax.jvp(f, (args,), (dot,))[1], jax.grad(f)(args)
 
-  jax.tree.map(close, everything(engine), everything(plain_loop))
+  got, expected = (jax.jit(partial(everything, run))() for run in (engine, plain_loop))
+  jax.tree.map(close, got, expected)
+  # Chunks of two steps and what is left; either has a loop over steps.
+  jaxpr = jax.make_jaxpr(partial(engine, parted))(args)
+  scans = [e.params['length'] for e in equations(jaxpr) if e.primitive.name == 'scan']
+  assert scans == [1, 2, 1]
+  rows = math.prod(batch)
+  shapes = [e.outvars[0].aval.shape for e in equations(jaxpr) if 'dot' in str(e)[:80]]
+  assert ((2 * FEATURES, *batch) in shapes) == (rows >= 8)
 
 
-def test_an_empty_batch_gives_empty_outputs() -> None:
-  assert engine(update, make_args(0))[1].shape == (TIME, 0, FEATURES)
+@pytest.mark.parametrize('remat_every', [None, 2])
+def test_an_empty_batch_gives_empty_outputs(
+  remat_every: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.setattr(recurrence, 'PROJECTED_ROWS', 1)
+  _, ys = engine(update, make_args(0), remat_every=remat_every)
+  assert ys.shape == (TIME, 0, FEATURES)
+
+
+@pytest.mark.parametrize('sizes', ['b, 20', '16, t'])
+def test_a_layer_is_exported_for_any_size(sizes: str) -> None:
+  rnn = RNN(LSTMCell(FEATURES))
+  variables = rnn.init(jax.random.key(0), jnp.ones((1, 1, INPUTS)))
+  shape = jax.export.symbolic_shape(f'{sizes}, {INPUTS}')
+  x = jax.ShapeDtypeStruct(shape, jnp.float32)
+  exported = jax.export.export(jax.jit(rnn.apply))(variables, x)
+  x = jnp.ones((16, 20, INPUTS))
+  close(exported.call(variables, x), rnn.apply(variables, x))
 
 
 def test_checkpoint_and_shard_map_go_through() -> None:
@@ -394,6 +420,7 @@ def wrong(**changes: Any) -> Any:
     ({}, {'valid': jnp.ones((TIME, BATCH), int)}, 'valid: got'),
     ({}, {'resets': jnp.ones((TIME, 1), bool)}, 'resets: got'),
     ({}, {'state_mask': jnp.ones((BATCH, 1))}, 'state_mask: got'),
+    ({}, {'zoneout': (jnp.ones((5, 1, 1)),) * 2}, 'zoneout: got 5, expected 3'),
     ({}, {'remat_every': 0}, 'remat_every: got 0, expected at least 1'),
   ],
 )
@@ -403,10 +430,13 @@ def test_what_does_not_fit_is_named(changes: Any, options: Any, message: str) ->
 
 
 @pytest.mark.parametrize(('update', 'parts'), [(update, 1), (parted, 2)])
-def test_what_the_reverse_pass_stores(update: Any, parts: int) -> None:
+def test_what_the_reverse_pass_stores(
+  update: Any, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
   # The carry, and the gates' parts: their sum alone where the cell only adds them.
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
   args = make_args(BATCH)
-  _, pullback = jax.vjp(partial(engine, update), args)
+  pullback = jax.jit(lambda args: jax.vjp(partial(engine, update), args)[1])(args)
   stored = sum(residual.size for residual in jax.tree.leaves(pullback))
   each_step = BATCH * (2 * FEATURES + parts * 2 * FEATURES + INPUTS)
   weights = sum(x.size for x in jax.tree.leaves((args[0], *args[2:5])))
