@@ -252,9 +252,8 @@ def _add_bias(gates: Gates, bias: Array | None, dtype: Any) -> Gates:
 def _projection(kernel: Array, sizes: Sequence[int]) -> Callable[[Array], Array]:
   """Returns `project` by a kernel, for use in a loop; `sizes` are `[time, *batch]`."""
   steps, rows = sizes[0], math.prod(sizes[1:])
-  if not isinstance(steps, int) or steps < KERNEL_FIRST_STEPS:
-    return partial(project, kernel=kernel)
-  if not isinstance(rows, int) or rows not in KERNEL_FIRST_ROWS:
+  known = isinstance(steps, int) and isinstance(rows, int)  # not symbolic
+  if not known or steps < KERNEL_FIRST_STEPS or rows not in KERNEL_FIRST_ROWS:
     return partial(project, kernel=kernel)
   kernel_T = lax.optimization_barrier(kernel.T)
 
@@ -353,8 +352,8 @@ def _project_by_kernel_dot(x: Array, kernel: Any) -> Array | None:
     # The transpose of this product is then one of plain matrices, for which XLA's CPU
     # backend has a faster routine than for a sum over the first axis of both. The
     # barrier keeps XLA from merging the copy into the product.
-    rows = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
-    z = lax.dot_general(rows, kernel, (((0,), (0,)), ((), ())))
+    x_T = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
+    z = lax.dot_general(x_T, kernel, (((0,), (0,)), ((), ())))
     return z.reshape(*x.shape[:-1], kernel.shape[-1])
 
   if jax.device_count() > 1:
