@@ -36,10 +36,11 @@ from .step import (
 # About how many rows of inputs are projected at a time where none is kept: enough for
 # the matmul to be as fast as it gets.
 PROJECTED_ROWS = 2048
-# At how many rows XLA's CPU backend multiplies faster with the larger matrix first, and
-# in how many steps that repays a transposed copy of it. Rows are counted before a batch
-# is split among devices.
+# At how many rows XLA's CPU backend multiplies faster with the larger matrix first, if
+# that has at least so many elements, and in how many steps that repays a transposed copy
+# of it. Rows are counted before a batch is split among devices.
 KERNEL_FIRST_ROWS = range(8, 65)
+KERNEL_FIRST_SIZE = 2**19
 KERNEL_FIRST_STEPS = 8
 
 
@@ -76,7 +77,7 @@ def recur(
   https://arxiv.org/abs/1604.01946, section 3.3). Forward, reverse and mixed modes of
   any order work. The gates are recomputed in the reverse pass: what is stored a step is
   the carry and what the gates are computed from, which is the sum `zx + zh` alone for
-  a cell that does nothing else with the two.
+  a gate that does nothing else with the two.
 
   Args:
     update: the cell, `(params, zx, zh, carry) -> carry`; the last leaf of its carry
@@ -154,7 +155,9 @@ def recur(
     return _recur(update, loop, adds, weights, inputs, carry, given, state_mask)
 
   num_gates = kernel.shape[-1] // features
-  adds = recurrent_kernel is not None and _only_adds(update, params, carry, num_gates)
+  adds = (False,) * num_gates
+  if recurrent_kernel is not None:
+    adds = _only_added(update, params, carry, num_gates)
   loop = partial(lax.scan, reverse=reverse, unroll=unroll)
   if remat_every is None or remat_every >= steps:
     return run(carry, inputs, given)
@@ -190,8 +193,10 @@ def _check(argument: str, value: Any, expected: Any) -> None:
     raise ValueError(f'{argument}: got {value}, expected {expected}')
 
 
-def _only_adds(update: Update, params: Params, carry: Carry, num_gates: int) -> bool:
-  """Tells whether all that a cell does with `zx` and `zh` is to add them by gate."""
+def _only_added(
+  update: Update, params: Params, carry: Carry, num_gates: int
+) -> tuple[bool, ...]:
+  """Tells for each gate whether all that a cell does with its two parts is to add."""
   gates = [jnp.zeros_like(hidden(carry))] * num_gates
   jaxpr = jax.make_jaxpr(update)(params, gates, gates, carry).jaxpr
   first = len(jax.tree.leaves(params))
@@ -206,7 +211,18 @@ def _only_adds(update: Update, params: Params, carry: Carry, num_gates: int) -> 
     (eqn,) = uses(x) if len(uses(x)) == 1 else (jaxpr,)
     return uses(h) == [eqn] and eqn is not jaxpr and eqn.primitive.name == 'add'
 
-  return all(map(added, zx, zh))
+  return tuple(map(added, zx, zh))
+
+
+def _add_parts(adds: Sequence[bool], zx: Gates, zh: Gates) -> tuple[Any, Any]:
+  """For the gates that `adds` marks, replaces `zx` by None and `zh` by the sum."""
+  if not zh:
+    return zx, zh
+  gates = list(zip(adds, zx, zh, strict=True))
+  return (
+    [None if add else x for add, x, _ in gates],
+    [x + h.astype(x.dtype) if add else h for add, x, h in gates],
+  )
 
 
 class _Weights(NamedTuple):
@@ -234,26 +250,33 @@ def _masked(h: Array, state_mask: Array | None) -> Array:
 def _step(
   update: Update, params: Params, z: Any, carry: Carry, given: Given, dtype: Any
 ) -> tuple[Carry, Array]:
-  """Returns the carry after a step and the output; `z` is `(zx, zh)` or their sum."""
-  zx, zh = z if len(z) == 2 else (*z, [jnp.zeros_like(gate) for gate in z[0]])
+  """Returns the carry after a step and the output; `z` is what `_add_parts` returns."""
+  zx, zh = z
+  zx = [jnp.zeros_like(zh[i]) if x is None else x for i, x in enumerate(zx)]
   new = advance(update, params, zx, zh, carry, given)
   y = hidden(new).astype(dtype)
   return new, keep(given.valid, y, jnp.zeros_like(y))
 
 
-def _add_bias(gates: Gates, bias: Array | None, dtype: Any) -> Gates:
-  gates = [z.astype(dtype) for z in gates]
+def _add_bias(gates: Sequence[Array | None], bias: Array | None, dtype: Any) -> Any:
+  gates = [None if z is None else z.astype(dtype) for z in gates]
   if bias is None:
     return gates
   biases = jnp.split(bias.astype(dtype), len(gates))
-  return [z + jnp.broadcast_to(b, z.shape) for z, b in zip(gates, biases, strict=True)]
+  return [
+    None if z is None else z + jnp.broadcast_to(b, z.shape)
+    for z, b in zip(gates, biases, strict=True)
+  ]
 
 
 def _projection(kernel: Array, sizes: Sequence[int]) -> Callable[[Array], Array]:
   """Returns `project` by a kernel, for use in a loop; `sizes` are `[time, *batch]`."""
   steps, rows = sizes[0], math.prod(sizes[1:])
   known = isinstance(steps, int) and isinstance(rows, int)  # not symbolic
-  if not known or steps < KERNEL_FIRST_STEPS or rows not in KERNEL_FIRST_ROWS:
+  large = kernel.size >= KERNEL_FIRST_SIZE
+  if not (
+    known and large and steps >= KERNEL_FIRST_STEPS and rows in KERNEL_FIRST_ROWS
+  ):
     return partial(project, kernel=kernel)
   kernel_T = lax.optimization_barrier(kernel.T)
 
@@ -267,12 +290,12 @@ def _projection(kernel: Array, sizes: Sequence[int]) -> Callable[[Array], Array]
 
 
 def _run(
-  update: Update, loop: partial[Any], adds: bool, *args: Any
+  update: Update, loop: partial[Any], adds: Sequence[bool], *args: Any
 ) -> tuple[Carry, Array, Any]:
   """Returns the final carry, `y`, and by step what differentiation needs.
 
   That is the carry before the step, the gates' parts from the inputs, without the bias,
-  and those from the state; or, if `adds`, nothing and their sum.
+  and those from the state; for a gate that `adds` marks, None and their sum.
   """
   weights, inputs, carry, given, state_mask = args
   features, dtype = hidden(carry).shape[-1], hidden(carry).dtype
@@ -290,19 +313,18 @@ def _run(
     if weights.recurrent_kernel is not None:
       h = _masked(hidden(carry), state_mask)
       zh = split_gates(project_state(h), features)
-    if adds:
-      zh = [x + h.astype(dtype) for x, h in zip(zx, zh, strict=True)]
-    z = [zh] if adds else [zx, zh]
+    z = _add_parts(adds, zx, zh)
     new, y = _step(update, weights.params, z, carry, given, weights.kernel.dtype)
-    return new, (y, carry, zh)
+    return new, (y, carry, z[1])
 
   final, (y, before, zh) = loop(step, carry, (gates, given))
-  return final, y, (before, None if adds else gates, zh)
+  kept = [None if add else z for add, z in zip(adds, gates, strict=True)]
+  return final, y, (before, kept, zh)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _recur(
-  update: Update, loop: partial[Any], adds: bool, *args: Any
+  update: Update, loop: partial[Any], adds: Sequence[bool], *args: Any
 ) -> tuple[Carry, Array]:
   weights, inputs, carry, given, state_mask = args
 
@@ -338,35 +360,17 @@ def _sum(*terms: Any) -> Any:
   return sum(present) if (present := [t for t in terms if t is not None]) else None
 
 
-def _project_inputs_dot(x: Any, kernel: Array) -> Array | None:
-  """Returns the product with the tangent of the inputs, or None where it is zero."""
-  return None if _is_zero(x) else project(x, kernel)
-
-
-def _project_by_kernel_dot(x: Array, kernel: Any) -> Array | None:
-  """Returns the product with the tangent of the kernel, or None where it is zero."""
-  if kernel is None or _is_zero(kernel):
+def _project_dot(x: Any, kernel: Any) -> Array | None:
+  """Returns `project(x, kernel)`, or None where a factor is zero or there is none."""
+  if kernel is None or _is_zero(kernel) or _is_zero(x):
     return None
-
-  def x_transposed(x: Array, kernel: Array) -> Array:
-    # The transpose of this product is then one of plain matrices, for which XLA's CPU
-    # backend has a faster routine than for a sum over the first axis of both. The
-    # barrier keeps XLA from merging the copy into the product.
-    x_T = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
-    z = lax.dot_general(x_T, kernel, (((0,), (0,)), ((), ())))
-    return z.reshape(*x.shape[:-1], kernel.shape[-1])
-
-  if jax.device_count() > 1:
-    return project(x, kernel)
-  # Rematerialised: the copy is made in the reverse pass, and not stored for it.
-  run = partial(lax.platform_dependent, cpu=x_transposed, default=project)
-  return jax.checkpoint(run, prevent_cse=False)(x.astype(kernel.dtype), kernel)
+  return project(x, kernel)
 
 
 def _recur_jvp(
   update: Update,
   loop: partial[Any],
-  adds: bool,
+  adds: Sequence[bool],
   primals: tuple[Any, ...],
   tangents: tuple[Any, ...],
 ) -> Any:
@@ -381,7 +385,7 @@ def _recur_jvp(
       (weights_dot.reset_to, weights.reset_to),
     )
   )
-  final, y, (before, gates, zh) = _run(update, loop, adds, *primals)
+  final, y, (before, zx, zh) = _run(update, loop, adds, *primals)
   features, dtype = y.shape[-1], hidden(carry_dot).dtype
   num_gates = kernel.shape[-1] // features
 
@@ -392,14 +396,14 @@ def _recur_jvp(
     bias_dot = project(ones, weights_dot.bias[None].astype(kernel.dtype))
   # Each a matmul over all steps, whose transpose is one for the gradient of a kernel.
   zx_dot = _sum(
-    _project_inputs_dot(inputs_dot, kernel),
-    _project_by_kernel_dot(inputs, weights_dot.kernel),
+    _project_dot(inputs_dot, kernel),
+    _project_dot(inputs, weights_dot.kernel),
     bias_dot,
   )
-  lifted = _project_by_kernel_dot(
+  lifted = _project_dot(
     _masked(hidden(before), state_mask), weights_dot.recurrent_kernel
   )
-  if adds:
+  if all(adds):
     zx_dot, lifted = None, _sum(zx_dot, lifted)
 
   def split(z: Array | None) -> Gates:
@@ -412,21 +416,19 @@ def _recur_jvp(
   def step(carry_dot: Carry, x: Any) -> Any:
     given, before, zx, zh, zx_dot, lifted = x
     carry_dot = _start(given, carry_dot, reset_dot)
-    z: list[Gates] = [[gate.astype(dtype) for gate in zh]]
-    z_dot: list[Gates] = [[]]
+    z = (_add_bias(zx, bias, dtype), [gate.astype(dtype) for gate in zh])
+    zh_dot: Gates = []
     if recurrent_kernel is not None:
       h_dot = _masked(hidden(carry_dot), state_mask)
-      z_dot = [split(_sum(project(h_dot, recurrent_kernel), lifted))]
-    if not adds:
-      z.insert(0, _add_bias(zx, bias, dtype))
-      z_dot.insert(0, split(zx_dot))
+      zh_dot = split(_sum(project(h_dot, recurrent_kernel), lifted))
+    z_dot = _add_parts(adds, split(zx_dot), zh_dot)
 
     def one(params: Params, z: Any, carry: Carry) -> Any:
       return _step(update, params, z, carry, given, kernel.dtype)
 
     return jax.jvp(one, (params, z, before), (params_dot, z_dot, carry_dot))[1]
 
-  final_dot, y_dot = loop(step, carry_dot, (given, before, gates, zh, zx_dot, lifted))
+  final_dot, y_dot = loop(step, carry_dot, (given, before, zx, zh, zx_dot, lifted))
   return (final, y), (final_dot, y_dot)
 
 

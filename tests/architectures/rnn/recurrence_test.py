@@ -251,6 +251,7 @@ def test_every_form_of_the_matmuls(
 ) -> None:
   monkeypatch.setattr(jax, 'device_count', lambda: 1)  # axes are merged
   monkeypatch.setattr(recurrence, 'PROJECTED_ROWS', 2 * math.prod(batch))
+  monkeypatch.setattr(recurrence, 'KERNEL_FIRST_SIZE', 1)
   monkeypatch.setattr(recurrence, 'KERNEL_FIRST_STEPS', 1)
   args = make_args(*batch)
 
@@ -430,16 +431,16 @@ def test_what_does_not_fit_is_named(changes: Any, options: Any, message: str) ->
     engine(update, wrong(**changes), **options)
 
 
-@pytest.mark.parametrize(('update', 'parts'), [(update, 1), (parted, 2)])
+@pytest.mark.parametrize(('update', 'parts'), [(update, 2), (parted, 3)])
 def test_what_the_reverse_pass_stores(
   update: Any, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-  # The carry, and the gates' parts: their sum alone where the cell only adds them.
+  # The carry, and the gates' parts: their sum alone where a gate only adds them.
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
   args = make_args(BATCH)
   pullback = jax.jit(lambda args: jax.vjp(partial(engine, update), args)[1])(args)
   stored = sum(residual.size for residual in jax.tree.leaves(pullback))
-  each_step = BATCH * (2 * FEATURES + parts * 2 * FEATURES + INPUTS)
+  each_step = BATCH * (2 * FEATURES + parts * FEATURES + INPUTS)
   weights = sum(x.size for x in jax.tree.leaves((args[0], *args[2:5])))
   ones = TIME * BATCH + 1  # The factor of the bias, and a scalar, where JAX adds one.
   assert stored <= TIME * each_step + weights + ones
