@@ -37,8 +37,8 @@ from .step import (
 # the matmul to be as fast as it gets.
 PROJECTED_ROWS = 2048
 # At how many rows XLA's CPU backend multiplies faster with the larger matrix first, if
-# that has at least so many elements, and in how many steps that repays a transposed copy
-# of it. Rows are counted before a batch is split among devices.
+# it has at least so many elements, and in how many steps that repays a transposed copy.
+# Rows are counted before a batch is split among devices.
 KERNEL_FIRST_ROWS = range(8, 65)
 KERNEL_FIRST_SIZE = 2**19
 KERNEL_FIRST_STEPS = 8
