@@ -74,7 +74,8 @@ def build(name: str, **overrides: Any) -> nn.Module:
     A Linen module, which holds no arrays yet.
 
   Raises:
-    ValueError: If there is no such model, or it has no such field.
+    ValueError: If there is no such model, or it has no such field, or a field that
+      has no default is missing.
 
   Example:
     >>> build('lenet5', filters=(8, 32)).feature_info
@@ -85,10 +86,15 @@ def build(name: str, **overrides: Any) -> nn.Module:
   modules = {n: m for kind in _MODELS.values() for m, ns in kind.items() for n in ns}
   model = importlib.import_module(modules[name], __name__).MODELS[name]
   # Linen gives every module these two, which are not for a caller to set.
-  fields = {f.name for f in dataclasses.fields(model.func)} - {'parent', 'name'}
+  fields = {f.name: f for f in dataclasses.fields(model.func)}
+  del fields['parent'], fields['name']
   for key in overrides:
     if key not in fields:
       raise ValueError(_unknown(f'override for {name}', key, fields))
+  for key, field in fields.items():
+    given = key in overrides or key in model.keywords or not field.init
+    if not given and field.default is field.default_factory is dataclasses.MISSING:
+      raise ValueError(f'{key}: missing, expected a value for {name}')
   return model(**overrides)
 
 

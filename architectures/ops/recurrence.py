@@ -105,7 +105,8 @@ def recur(
     `(carry, y)`: the final state and the hidden states `[time, *batch, features]`.
 
   Raises:
-    ValueError: a shape or dtype that does not fit the others.
+    ValueError: a shape or dtype that does not fit the others; `update` returns no
+      carry like the one it takes.
 
   >>> def update(params, zx, zh, h):
   ...   return jnp.tanh(zx[0] + zh[0])
@@ -155,9 +156,13 @@ def recur(
     return _recur(update, loop, adds, weights, inputs, carry, given, state_mask)
 
   num_gates = kernel.shape[-1] // features
+  gates = [jnp.zeros_like(hidden(carry))] * num_gates
+  states = gates if recurrent_kernel is not None else []
+  jaxpr, new = jax.make_jaxpr(update, return_shape=True)(params, gates, states, carry)
+  _check('update', *(jax.tree.map(lambda x: x.shape, tree) for tree in (new, carry)))
   adds = (False,) * num_gates
   if recurrent_kernel is not None:
-    adds = _only_added(update, params, carry, num_gates)
+    adds = _only_added(jaxpr.jaxpr, len(jax.tree.leaves(params)), num_gates)
   loop = partial(lax.scan, reverse=reverse, unroll=unroll)
   if remat_every is None or remat_every >= steps:
     return run(carry, inputs, given)
@@ -193,13 +198,14 @@ def _check(argument: str, value: Any, expected: Any) -> None:
     raise ValueError(f'{argument}: got {value}, expected {expected}')
 
 
-def _only_added(
-  update: Update, params: Params, carry: Carry, num_gates: int
-) -> tuple[bool, ...]:
-  """Tells for each gate whether all that a cell does with its two parts is to add."""
-  gates = [jnp.zeros_like(hidden(carry))] * num_gates
-  jaxpr = jax.make_jaxpr(update)(params, gates, gates, carry).jaxpr
-  first = len(jax.tree.leaves(params))
+def _only_added(jaxpr: Any, first: int, num_gates: int) -> tuple[bool, ...]:
+  """Tells for each gate whether all that a cell does with its two parts is to add.
+
+  Args:
+    jaxpr: of the cell's `update`.
+    first: which of its variables is the first gate's `zx`.
+    num_gates: how many there are.
+  """
   zx = jaxpr.invars[first : first + num_gates]
   zh = jaxpr.invars[first + num_gates : first + 2 * num_gates]
 

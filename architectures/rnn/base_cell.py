@@ -76,6 +76,11 @@ class RecurrentCell(nn.RNNCellBase):
   def __post_init__(self) -> None:
     """Checks the fields."""
     self.check_positive('features')
+    if not hasattr(self, 'num_gates'):
+      raise ValueError(
+        f'num_gates: {type(self).__name__} has none, expected an int attribute of '
+        'the class, `num_gates: ClassVar[int] = 2`'
+      )
     super().__post_init__()
 
   @nn.nowrap
@@ -165,7 +170,9 @@ class GatedCell(RecurrentCell):
       zh: the hidden state's product, likewise.
       carry: the carry before the step; its last leaf is the hidden state.
     """
-    raise NotImplementedError
+    raise NotImplementedError(
+      f'{type(self).__name__}.update(params, zx, zh, carry): expected a definition'
+    )
 
   @nn.nowrap
   def gates(self, params: Params, zx: Gates, zh: Gates) -> dict[str, Array]:

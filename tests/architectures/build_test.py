@@ -56,6 +56,7 @@ def test_building_imports_only_its_own_family():
       lambda: arch.build('zzz'),
       "unknown model: 'zzz'; expected one of .*lenet5_modern",
     ),
+    (lambda: arch.build('lstm_lm'), 'vocab_size: missing, expected .* lstm_lm'),
     (
       lambda: arch.build('lenet5', num_class=3),
       "override for lenet5: 'num_class'; did you mean num_classes.*one of act, .*pool",

@@ -14,6 +14,7 @@ from convscan.architectures.rnn import (
   ConvLSTMCell,
   CoupledLSTMCell,
   ElmanCell,
+  GatedCell,
   GRUCell,
   IndRNNCell,
   LayerNormLSTMCell,
@@ -296,6 +297,17 @@ def test_inputs_are_checked(cell: Any) -> None:
   message = f'inputs: got {INPUTS + 1} features, expected {INPUTS}'
   with pytest.raises(ValueError, match=message):
     jax.eval_shape(cell.apply, variables, carry, x)
+
+
+def test_what_a_cell_of_ones_own_lacks_is_named() -> None:
+  class Unfinished(GatedCell):
+    pass
+
+  with pytest.raises(ValueError, match='num_gates: Unfinished has none'):
+    Unfinished(H)
+  Unfinished.num_gates = 1
+  with pytest.raises(NotImplementedError, match=r'Unfinished\.update.*: expected a'):
+    RNN(Unfinished(H)).init(jax.random.key(0), X)
 
 
 def test_gates_that_depend_on_the_cell_are_refused() -> None:

@@ -431,6 +431,14 @@ def test_what_does_not_fit_is_named(changes: Any, options: Any, message: str) ->
     engine(update, wrong(**changes), **options)
 
 
+def test_an_update_that_returns_no_carry_is_named() -> None:
+  def with_output(params: Any, zx: Any, zh: Any, carry: Any) -> Any:
+    return update(params, zx, zh, carry), zx[0]
+
+  with pytest.raises(ValueError, match=r'update: got \(\(\(3, 4\).* expected \(\(3, 4'):
+    engine(with_output, make_args(BATCH))
+
+
 @pytest.mark.parametrize(('update', 'parts'), [(update, 2), (parted, 3)])
 def test_what_the_reverse_pass_stores(
   update: Any, parts: int, monkeypatch: pytest.MonkeyPatch
