@@ -23,7 +23,81 @@ __all__ = ['Summary', 'build', 'names', 'summary', 'weights']
 # Each module's `MODELS` holds these names. They are repeated here so that listing
 # the models imports none of them, and building one imports no other family.
 _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
-  'cnn': {'.cnn.lenet': ('lenet5', 'lenet5_modern')},
+  'cnn': {
+    '.cnn.alexnet': ('alexnet',),
+    '.cnn.convnext': (
+      'convnext_base',
+      'convnext_large',
+      'convnext_small',
+      'convnext_tiny',
+    ),
+    '.cnn.densenet': ('densenet121', 'densenet161', 'densenet169', 'densenet201'),
+    '.cnn.efficientnet': (
+      'efficientnet_b0',
+      'efficientnet_b1',
+      'efficientnet_b2',
+      'efficientnet_b3',
+      'efficientnet_b4',
+      'efficientnet_b5',
+      'efficientnet_b6',
+      'efficientnet_b7',
+      'efficientnet_v2_l',
+      'efficientnet_v2_m',
+      'efficientnet_v2_s',
+    ),
+    '.cnn.googlenet': ('googlenet',),
+    '.cnn.inception': ('inception_v3',),
+    '.cnn.lenet': ('lenet5', 'lenet5_modern'),
+    '.cnn.mnasnet': ('mnasnet0_5', 'mnasnet0_75', 'mnasnet1_0', 'mnasnet1_3'),
+    '.cnn.mobilenet_v2': ('mobilenet_v2',),
+    '.cnn.mobilenet_v3': ('mobilenet_v3_large', 'mobilenet_v3_small'),
+    '.cnn.regnet': (
+      'regnet_x_16gf',
+      'regnet_x_1_6gf',
+      'regnet_x_32gf',
+      'regnet_x_3_2gf',
+      'regnet_x_400mf',
+      'regnet_x_800mf',
+      'regnet_x_8gf',
+      'regnet_y_128gf',
+      'regnet_y_16gf',
+      'regnet_y_1_6gf',
+      'regnet_y_32gf',
+      'regnet_y_3_2gf',
+      'regnet_y_400mf',
+      'regnet_y_800mf',
+      'regnet_y_8gf',
+    ),
+    '.cnn.resnet': (
+      'resnet101',
+      'resnet152',
+      'resnet18',
+      'resnet34',
+      'resnet50',
+      'resnext101_32x8d',
+      'resnext101_64x4d',
+      'resnext50_32x4d',
+      'wide_resnet101_2',
+      'wide_resnet50_2',
+    ),
+    '.cnn.shufflenet_v2': (
+      'shufflenet_v2_x0_5',
+      'shufflenet_v2_x1_0',
+      'shufflenet_v2_x1_5',
+      'shufflenet_v2_x2_0',
+    ),
+    '.cnn.squeezenet': ('squeezenet1_0', 'squeezenet1_1'),
+    '.cnn.vgg': (
+      'vgg11',
+      'vgg11_bn',
+      'vgg13',
+      'vgg13_bn',
+      'vgg16',
+      'vgg16_bn',
+      'vgg19',
+      'vgg19_bn',
+    ),
+  },
   'rnn': {
     '.rnn.classifier': ('elman_classifier', 'gru_classifier', 'lstm_classifier'),
     '.rnn.encoder_decoder': ('gru_bahdanau_seq2seq', 'lstm_luong_seq2seq'),
@@ -54,8 +128,8 @@ def names(kind: str | None = None) -> list[str]:
     ValueError: If there is no such kind.
 
   Example:
-    >>> names('cnn')
-    ['lenet5', 'lenet5_modern']
+    >>> names('cnn')[0]
+    'alexnet'
   """
   if kind is not None and kind not in _MODELS:
     raise ValueError(_unknown('kind', kind, _MODELS))

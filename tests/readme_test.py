@@ -35,7 +35,7 @@ def test_the_layer_examples_run(capsys):
   exec(_block('import convscan.architectures as arch'), names)
   assert names['y'].shape == (2, 7, 16)
   assert not np.any(names['y'][1, 4:])
-  assert '61,706' in capsys.readouterr().out
+  assert '11,181,642' in capsys.readouterr().out
   exec(_block('class MinimalGate'), names)
   assert names['y'].shape == (2, 7, 8)
 

@@ -1,6 +1,9 @@
 """Linen modules over the ops: they own the parameters and choose the dtype."""
 
 from .conv import Conv
+from .conv_norm_act import ConvNormAct
 from .dropout import Dropout
+from .squeeze_excite import SqueezeExcite
+from .stochastic_depth import StochasticDepth
 
-__all__ = ['Conv', 'Dropout']
+__all__ = ['Conv', 'ConvNormAct', 'Dropout', 'SqueezeExcite', 'StochasticDepth']

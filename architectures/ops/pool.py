@@ -1,10 +1,11 @@
 """Pooling over one, two or three spatial dimensions, channels last."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .conv import Padding, per_dimension, resolve_padding
@@ -16,6 +17,8 @@ def max_pool(
   *,
   strides: int | Sequence[int] | None = None,
   padding: Padding = 0,
+  dilation: int | Sequence[int] = 1,
+  ceil_mode: bool = False,
 ) -> jax.Array:
   """Takes the largest value of each window, channel by channel.
 
@@ -26,6 +29,9 @@ def max_pool(
     window_shape: The window's size in each spatial dimension.
     strides: Steps of the window; the window's own size if None.
     padding: As in `conv`, but smaller than the window, so that none is empty.
+    dilation: Distances between the entries of a window; one for all, or one each.
+    ceil_mode: Whether a last window that reaches beyond `x` and its padding counts, if
+      it starts within `x` or the padding before it.
 
   Returns:
     `[batch, *out, channels]` in the dtype of `x`.
@@ -38,9 +44,24 @@ def max_pool(
     >>> max_pool(x, (3,), strides=2, padding=1).ravel()
     Array([1., 3., 4.], dtype=float32)
   """
-  window, strides, pads = _windows(x, window_shape, strides, padding)
+  window, strides, pads, steps, _ = _windows(
+    x, window_shape, strides, padding, dilation, ceil_mode
+  )
   lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-  return lax.reduce_window(x, x.dtype.type(lowest), lax.max, window, strides, pads)
+  if max(steps) == 1:
+    return lax.reduce_window(x, x.dtype.type(lowest), lax.max, window, strides, pads)
+  # JAX does not differentiate a dilated window: tap by tap, of equals the first.
+  x = lax.pad(x, x.dtype.type(lowest), [(*pair, 0) for pair in pads])
+  last = [(k - 1) * d for k, d in zip(window, steps, strict=True)]
+  stops = [n - most for n, most in zip(x.shape, last, strict=True)]
+  y = None
+  for tap in np.ndindex(*window):
+    starts = [t * d for t, d in zip(tap, steps, strict=True)]
+    ends = [stop + start for stop, start in zip(stops, starts, strict=True)]
+    part = lax.slice(x, starts, ends, strides)
+    y = part if y is None else jnp.where(part > y, part, y)
+  assert y is not None
+  return y
 
 
 def avg_pool(
@@ -49,6 +70,7 @@ def avg_pool(
   *,
   strides: int | Sequence[int] | None = None,
   padding: Padding = 0,
+  ceil_mode: bool = False,
   count_include_pad: bool = True,
 ) -> jax.Array:
   """Averages each window, channel by channel.
@@ -60,8 +82,9 @@ def avg_pool(
     window_shape: The window's size in each spatial dimension.
     strides: Steps of the window; the window's own size if None.
     padding: As in `conv`, but smaller than the window, so that none is empty.
-    count_include_pad: Whether to divide by the window's size everywhere, or only by
-      the number of its entries that lie inside of `x`.
+    ceil_mode: As in `max_pool`.
+    count_include_pad: Whether to divide by the number of a window's entries that lie
+      inside of `x` or its padding, or only of those inside of `x`.
 
   Returns:
     `[batch, *out, channels]` in the dtype of `x`; float32 if that is an integer.
@@ -76,17 +99,75 @@ def avg_pool(
     >>> avg_pool(x, (2,), padding=1, count_include_pad=False).ravel()
     Array([1., 1., 1.], dtype=float32)
   """
-  window, strides, pads = _windows(x, window_shape, strides, padding)
+  window, strides, pads, _, given = _windows(
+    x, window_shape, strides, padding, 1, ceil_mode
+  )
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
-  def total(a: jax.Array) -> jax.Array:
+  def total(a: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
     return lax.reduce_window(a, 0.0, lax.add, window, strides, pads)
 
-  if count_include_pad:
-    y = total(wide) / math.prod(window)
+  if count_include_pad and not ceil_mode:
+    y = total(wide, pads) / math.prod(window)
   else:
-    y = total(wide) / total(jnp.ones((1, *x.shape[1:-1], 1), wide.dtype))
+    ones = jnp.ones((1, *x.shape[1:-1], 1), wide.dtype)
+    counted = pads
+    if count_include_pad:  # What `ceil_mode` adds is no padding.
+      ones = jnp.pad(ones, given, constant_values=1)
+      counted = [(0, high - g) for (_, high), (_, g) in zip(pads, given, strict=True)]
+    y = total(wide, pads) / total(ones, counted)
   return y.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else y
+
+
+def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
+  """Averages as many windows as the output is to have entries.
+
+  In each dimension window `i` of `n` covers the entries from `floor(i size / n)` to
+  before `ceil((i + 1) size / n)`, so windows overlap where `n` does not divide the
+  size.
+
+  Args:
+    x: `[batch, *spatial, channels]`, of a real dtype.
+    output_size: The spatial size of the output, one int for all dimensions or one each.
+
+  Returns:
+    `[batch, *output_size, channels]` in the dtype of `x`; float32 if it is an integer.
+
+  Raises:
+    ValueError: If `output_size` does not fit `x`.
+
+  Example:
+    >>> adaptive_avg_pool(jnp.arange(5.0).reshape(1, 5, 1), 2).ravel()
+    Array([1., 3.], dtype=float32)
+  """
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  for axis, inside, windows in _adaptive_windows(x, output_size):
+    parts = jnp.where(inside, jnp.take(wide, windows, axis=axis), 0)
+    wide = parts.sum(axis + 1) / inside.sum(axis + 1)
+  return wide.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else wide
+
+
+def adaptive_max_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
+  """Takes the largest value of each of the windows of `adaptive_avg_pool`.
+
+  Args:
+    x: `[batch, *spatial, channels]`, of a real dtype.
+    output_size: As in `adaptive_avg_pool`.
+
+  Returns:
+    `[batch, *output_size, channels]` in the dtype of `x`.
+
+  Raises:
+    ValueError: If `output_size` does not fit `x`.
+
+  Example:
+    >>> adaptive_max_pool(jnp.arange(5.0).reshape(1, 5, 1), 2).ravel()
+    Array([2., 4.], dtype=float32)
+  """
+  for axis, _, windows in _adaptive_windows(x, output_size):
+    # A window's last entry stands for those that it lacks.
+    x = jnp.take(x, windows, axis=axis).max(axis + 1)
+  return x
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
@@ -105,13 +186,45 @@ def global_avg_pool(x: jax.Array) -> jax.Array:
   return jnp.mean(x, axis=range(1, x.ndim - 1))
 
 
+def _adaptive_windows(
+  x: jax.Array, output_size: int | Sequence[int]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+  """Yields each spatial axis, which entries of its windows count, and the entries."""
+  ndim = x.ndim - 2
+  for axis, n in enumerate(per_dimension('output_size', output_size, ndim), start=1):
+    size = x.shape[axis]
+    i = np.arange(n)
+    starts, stops = i * size // n, -(-(i + 1) * size // n)
+    windows = starts[:, None] + np.arange((stops - starts).max())
+    inside = windows < stops[:, None]
+    windows = np.minimum(windows, stops[:, None] - 1)
+    yield (
+      axis,
+      np.expand_dims(inside, (*range(axis), *range(axis + 2, x.ndim + 1))),
+      windows,
+    )
+
+
 def _windows(
   x: jax.Array,
   window_shape: Sequence[int],
   strides: int | Sequence[int] | None,
   padding: Padding,
-) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, int]]]:
-  """Checks the arguments, and adds the dimensions of batch and channels to each."""
+  dilation: int | Sequence[int],
+  ceil_mode: bool,
+) -> tuple[
+  tuple[int, ...],
+  tuple[int, ...],
+  list[tuple[int, int]],
+  tuple[int, ...],
+  list[tuple[int, int]],
+]:
+  """Checks the arguments, and adds the dimensions of batch and channels to each.
+
+  Returns:
+    The window, its strides, the padding, the dilation, and the padding without what
+    `ceil_mode` adds to it.
+  """
   if isinstance(window_shape, int):
     raise ValueError(
       f'window_shape {window_shape}: expected an int for each spatial dimension, such '
@@ -125,10 +238,35 @@ def _windows(
     )
   window = per_dimension('window_shape', window_shape, ndim)
   steps = window if strides is None else per_dimension('strides', strides, ndim)
-  pads = resolve_padding(padding, x.shape[1:-1], window, steps)
-  if any(max(pair) >= size for pair, size in zip(pads, window, strict=True)):
+  dilation = per_dimension('dilation', dilation, ndim)
+  extents = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
+  least = extents
+  if ceil_mode and padding != 'SAME':  # all but a step may hang out
+    least = [max(e - step + 1, 1) for e, step in zip(extents, steps, strict=True)]
+  given = pads = resolve_padding(padding, x.shape[1:-1], least, steps)
+  if any(max(pair) >= size for pair, size in zip(pads, extents, strict=True)):
     raise ValueError(
       f'padding {padding!r}: expected less than window_shape {window}, so that every '
       'window holds an entry of x'
     )
-  return (1, *window, 1), (1, *steps, 1), [(0, 0), *pads, (0, 0)]
+  if ceil_mode:
+    pads = [
+      (low, high + _overhang(size + low, high, extent, step))
+      for size, (low, high), extent, step in zip(
+        x.shape[1:-1], pads, extents, steps, strict=True
+      )
+    ]
+  return (
+    (1, *window, 1),
+    (1, *steps, 1),
+    [(0, 0), *pads, (0, 0)],
+    (1, *dilation, 1),
+    [(0, 0), *given, (0, 0)],
+  )
+
+
+def _overhang(start: int, high: int, extent: int, step: int) -> int:
+  """How far the last window reaches out, of those that start before `start`."""
+  beyond = -(start + high - extent) % step  # to the end of the next window
+  starts_at = start + high - extent + beyond
+  return beyond if starts_at < start else 0

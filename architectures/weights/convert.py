@@ -8,6 +8,7 @@ weights cannot tell is the caller's to match: activations (`torch.nn.RNN` with `
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,28 +17,40 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from ..cnn.network import Network
+from . import cnn
 from .layout import Layout, check, convert
 from .rnn import FLAX, KERAS, TORCH, Library, describe, layouts
 
 
 def from_torch(
-  model: nn.Module, state_dict: Mapping[str, Any], input_shape: Sequence[int]
+  model: nn.Module,
+  state_dict: Mapping[str, Any],
+  input_shape: Sequence[int],
+  allow_missing: Sequence[str] = (),
 ) -> dict[str, Any]:
   """Makes a model's variables of torch's.
 
   Where torch has two biases and the model one, it is their sum.
 
   Args:
-    model: an `RNN`, a `Bidirectional` of two, or a `Stack` of these, as
-      `torch.nn.RNN`, `torch.nn.LSTM` or `torch.nn.GRU` makes it.
+    model: a convolutional network that torchvision has; or an `RNN`, a `Bidirectional`
+      of two, or a `Stack` of these, as `torch.nn.RNN`, `torch.nn.LSTM` or
+      `torch.nn.GRU` makes it.
     state_dict: that module's `state_dict()`, of tensors or of numpy arrays.
-    input_shape: shape of the model's inputs, such as `(1, 1, features)`.
+    input_shape: shape of the model's inputs, such as `(1, 1, features)` or
+      `(1, 224, 224, 3)`.
+    allow_missing: modules of a convolutional network, such as `('head',)` for another
+      number of classes, that are initialised (from `jax.random.key(0)`), whatever the
+      state has for them.
 
   Returns:
-    `{'params': ...}`, as `model.init` gives it, in the model's `param_dtype`.
+    `{'params': ...}`, as `model.init` gives it, in the model's `param_dtype`, with
+    `'batch_stats'` where it normalises by these.
 
   Raises:
     ValueError: the state does not fit the model, or nothing in torch is equal to it.
+      The message names every key that is missing, unexpected or of another shape.
 
   >>> from convscan.architectures import weights
   >>> from convscan.architectures.rnn import RNN, ElmanCell
@@ -47,6 +60,12 @@ def from_torch(
   >>> variables['params']['cell']['bias']
   Array([2., 2., 2., 2.], dtype=float32)
   """
+  if isinstance(model, Network):
+    return cnn.from_torch(model, state_dict, input_shape, allow_missing)
+  if allow_missing:
+    raise ValueError(
+      f'allow_missing: got {allow_missing}, expected () for {describe(model)}'
+    )
   return _read(model, TORCH, 'state_dict', state_dict, input_shape)
 
 
@@ -76,8 +95,13 @@ def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nda
   {'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4),
    'bias_ih_l0': (12,), 'bias_hh_l0': (12,)}
   """
-  state = _write(model, TORCH, variables)
-  return {k: a.astype(jnp.promote_types(a.dtype, np.float16)) for k, a in state.items()}
+  write = cnn.to_torch if isinstance(model, Network) else partial(_write, TORCH)
+  state = write(model, variables)
+  # In C order, for safetensors writes an array's memory as it lies.
+  return {
+    key: array.astype(jnp.promote_types(array.dtype, np.float16), order='C')
+    for key, array in state.items()
+  }
 
 
 def from_flax(
@@ -129,7 +153,7 @@ def to_flax(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, Any]:
   >>> nn.RNN(nn.SimpleCell(4)).apply({'params': tree}, x).shape
   (1, 1, 4)
   """
-  return unflatten_dict(_write(model, FLAX, variables), sep='/')
+  return unflatten_dict(_write(FLAX, model, variables), sep='/')
 
 
 def from_keras(
@@ -186,7 +210,7 @@ def to_keras(model: nn.Module, variables: Mapping[str, Any]) -> list[np.ndarray]
   >>> [array.shape for array in weights.to_keras(rnn, variables)]
   [(3, 12), (4, 12), (2, 12)]
   """
-  return list(_write(model, KERAS, variables).values())
+  return list(_write(KERAS, model, variables).values())
 
 
 def _read(
@@ -209,7 +233,7 @@ def _read(
 
 
 def _write(
-  model: nn.Module, library: Library, variables: Mapping[str, Any]
+  library: Library, model: nn.Module, variables: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
   here, there = layouts(model, library)
   arrays = flatten_dict(variables, sep='/')

@@ -1,0 +1,173 @@
+"""Residual networks, and their wide, grouped and squeezed descendants.
+
+- ResNet: He et al. 2015, https://arxiv.org/abs/1512.03385. As everywhere since, a
+  bottleneck's stride is in its 3x3 convolution and not its first ("v1.5").
+- ResNeXt: Xie et al. 2016, https://arxiv.org/abs/1611.05431.
+- Wide ResNet: Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+from jax import Array
+
+from ..ops import max_pool
+from .network import Layer, Network
+
+
+class BasicBlock(nn.Module):
+  """Two 3x3 convolutions beside a shortcut.
+
+  Attributes:
+    features: the number of output channels.
+    strides: of the first convolution and of the shortcut.
+    conv: makes a convolution.
+    norm: makes a normalisation.
+    groups: must be 1; so that all blocks take the same fields.
+    base_width: must be 64, likewise.
+  """
+
+  features: int
+  strides: int
+  conv: Layer
+  norm: Layer
+  groups: int = 1
+  base_width: int = 64
+
+  expansion = 1
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps `[batch, height, width, channels]` to as many of `features` channels."""
+    conv = partial(self.conv, kernel_size=(3, 3), padding=1, use_bias=False)
+    y = conv(self.features, strides=self.strides, name='conv1')(x)
+    y = nn.relu(self.norm(name='norm1')(y))
+    y = self.norm(name='norm2')(conv(self.features, name='conv2')(y))
+    return nn.relu(y + shortcut(self, x, self.features))
+
+
+class Bottleneck(nn.Module):
+  """A 3x3 convolution between two 1x1 beside a shortcut.
+
+  Attributes:
+    features: a quarter of the number of output channels.
+    strides: of the 3x3 convolution and of the shortcut.
+    conv: makes a convolution.
+    norm: makes a normalisation.
+    groups: into how many groups the 3x3 convolution falls (the cardinality of ResNeXt).
+    base_width: the channels of a group in a block of 64 features.
+  """
+
+  features: int
+  strides: int
+  conv: Layer
+  norm: Layer
+  groups: int = 1
+  base_width: int = 64
+
+  expansion = 4
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps `[batch, height, width, channels]` to one of `4 * features` channels."""
+    conv = partial(self.conv, use_bias=False)
+    width = self.features * self.base_width // 64 * self.groups
+    outputs = self.features * self.expansion
+    y = conv(width, (1, 1), name='conv1')(x)
+    y = nn.relu(self.norm(name='norm1')(y))
+    y = conv(
+      width,
+      (3, 3),
+      strides=self.strides,
+      padding=1,
+      groups=self.groups,
+      name='conv2',
+    )(y)
+    y = nn.relu(self.norm(name='norm2')(y))
+    y = self.norm(name='norm3')(conv(outputs, (1, 1), name='conv3')(y))
+    return nn.relu(y + shortcut(self, x, outputs))
+
+
+def shortcut(block: Any, x: Array, features: int) -> Array:
+  """Projects a block's input where its shape is not that of the output."""
+  if block.strides == 1 and x.shape[-1] == features:
+    return x
+  x = block.conv(
+    features, (1, 1), strides=block.strides, use_bias=False, name='shortcut_conv'
+  )(x)
+  return block.norm(name='shortcut_norm')(x)
+
+
+class ResNet(Network):
+  """Four stages of residual blocks.
+
+  Attributes:
+    stage_sizes: the number of blocks of each stage.
+    block: makes a block.
+    groups: of each block.
+    base_width: of each block.
+
+  >>> from convscan.architectures import build
+  >>> model = build('resnet18', num_classes=10)
+  >>> model.feature_info
+  {'stage0': (2, 64), 'stage1': (4, 64), 'stage2': (8, 128),
+   'stage3': (16, 256), 'stage4': (32, 512)}
+  """
+
+  stage_sizes: Sequence[int] = (2, 2, 2, 2)
+  block: Any = BasicBlock
+  groups: int = 1
+  base_width: int = 64
+
+  @nn.nowrap
+  def stages(
+    self, x: Array, conv: Layer, norm: Layer, train: bool
+  ) -> Iterator[tuple[str, Array]]:
+    """See `Network`."""
+    x = conv(64, (7, 7), strides=2, padding=3, use_bias=False, name='stem_conv')(x)
+    x = nn.relu(norm(name='stem_norm')(x))
+    yield 'stage0', x
+    x = max_pool(x, (3, 3), strides=2, padding=1)
+    for i, size in enumerate(self.stage_sizes):
+      stage = f'stage{i + 1}'
+      block = self.rematerialised(self.block, stage)
+      for j in range(size):
+        x = block(
+          64 * 2**i,
+          strides=2 if i > 0 and j == 0 else 1,
+          conv=conv,
+          norm=norm,
+          groups=self.groups,
+          base_width=self.base_width,
+          name=f'{stage}_block{j}',
+        )(x)
+      yield stage, x
+
+  @property
+  def feature_info(self) -> dict[str, tuple[int, int]]:
+    """See `Network`."""
+    channels = 64 * self.block.expansion
+    stages = range(len(self.stage_sizes))
+    maps = {f'stage{i + 1}': (4 * 2**i, channels * 2**i) for i in stages}
+    return {'stage0': (2, 64), **maps}
+
+
+_basic = partial(ResNet, block=BasicBlock)
+_bottleneck = partial(ResNet, block=Bottleneck)
+
+MODELS = {
+  'resnet18': partial(_basic, stage_sizes=(2, 2, 2, 2)),
+  'resnet34': partial(_basic, stage_sizes=(3, 4, 6, 3)),
+  'resnet50': partial(_bottleneck, stage_sizes=(3, 4, 6, 3)),
+  'resnet101': partial(_bottleneck, stage_sizes=(3, 4, 23, 3)),
+  'resnet152': partial(_bottleneck, stage_sizes=(3, 8, 36, 3)),
+}
+MODELS |= {
+  'resnext50_32x4d': partial(MODELS['resnet50'], groups=32, base_width=4),
+  'resnext101_32x8d': partial(MODELS['resnet101'], groups=32, base_width=8),
+  'resnext101_64x4d': partial(MODELS['resnet101'], groups=64, base_width=4),
+  'wide_resnet50_2': partial(MODELS['resnet50'], base_width=128),
+  'wide_resnet101_2': partial(MODELS['resnet101'], base_width=128),
+}

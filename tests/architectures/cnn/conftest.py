@@ -1,0 +1,59 @@
+"""torchvision's networks, with weights that make their numbers tell something."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def import_torchvision() -> Any:
+  """Imports torchvision on a machine without CUDA, where its own operators fail."""
+  import torch
+
+  try:
+    import torchvision
+  except RuntimeError:
+    # What its Python part asks for of its compiled part; never called here.
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    import_torchvision.library = library
+    boxes = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+    for name in ('nms', 'qnms'):
+      library.define(name + boxes)
+    import torchvision
+  return torchvision
+
+
+@pytest.fixture(scope='session')
+def published() -> Callable[..., Any]:
+  """Returns a function that makes a torchvision network, ready to compare with.
+
+  Its weights are random and its statistics those of a batch. As initialised, the logits
+  of some networks would be the same for all images, to 14 digits.
+  """
+  torch = pytest.importorskip('torch')
+  torchvision = import_torchvision()
+
+  def make(name: str, **options: Any) -> Any:
+    torch.manual_seed(0)
+    if name in ('googlenet', 'inception_v3'):
+      options.setdefault('init_weights', False)  # minutes, for weights replaced below
+    net = torchvision.models.get_model(name, weights=None, **options)
+    for module in net.modules():
+      if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+        torch.nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+      elif getattr(module, 'weight', None) is not None:  # a normalisation's
+        torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+      if getattr(module, 'bias', None) is not None:
+        torch.nn.init.normal_(module.bias, std=0.1)
+      if hasattr(module, 'layer_scale'):
+        torch.nn.init.uniform_(module.layer_scale, 0.5, 1.0)
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    net.eval()
+    for norm in norms:
+      norm.train()
+      norm.momentum = None
+    with torch.no_grad():
+      net(torch.randn(4, 3, 96, 96))
+    return net.eval()
+
+  return make

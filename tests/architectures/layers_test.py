@@ -1,0 +1,110 @@
+"""Layers that blocks are made of, against plain numpy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from convscan.architectures.layers import SqueezeExcite, StochasticDepth
+
+CASES = {
+  'default': ({}, lambda x: np.maximum(x, 0), lambda x: 1 / (1 + np.exp(-x))),
+  'hard': (
+    {'act': jax.nn.silu, 'gate': jax.nn.hard_sigmoid},
+    lambda x: x / (1 + np.exp(-x)),
+    lambda x: np.clip(x / 6 + 0.5, 0, 1),
+  ),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_squeeze_excite_scales_the_channels_by_their_gates(case: str) -> None:
+  fields, act, gate = CASES[case]
+  rng = np.random.default_rng(0)
+  arrays = {
+    'reduce': {'kernel': rng.normal(size=(6, 3)), 'bias': rng.normal(size=3)},
+    'expand': {'kernel': rng.normal(size=(3, 6)), 'bias': rng.normal(size=6)},
+  }
+  x = rng.normal(size=(2, 5, 4, 6))
+
+  def dense(name: str, y: Any) -> Any:
+    return y @ arrays[name]['kernel'] + arrays[name]['bias']
+
+  gates = gate(dense('expand', act(dense('reduce', x.mean((1, 2))))))
+  params = {
+    name: {'kernel': a['kernel'][None, None], 'bias': a['bias']}
+    for name, a in arrays.items()
+  }
+  layer = SqueezeExcite(3, **fields)
+  shapes = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones(x.shape))['params']
+  assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, params)
+  y = layer.apply({'params': params}, jnp.float32(x))
+  np.testing.assert_allclose(y, x * gates[:, None, None], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('ndim', [3, 5])
+def test_squeeze_excite_takes_any_number_of_dimensions(ndim: int) -> None:
+  x = jnp.ones((2, *range(3, ndim + 1), 4), jnp.bfloat16)
+  y, variables = SqueezeExcite(2).init_with_output(jax.random.key(0), x)
+  assert y.shape == x.shape
+  assert variables['params']['reduce']['kernel'].ndim == ndim
+
+
+def drop(rate: float, mode: str, x: Any, seed: int = 0) -> np.ndarray:
+  layer = StochasticDepth(rate, mode)
+  rngs = {'dropout': jax.random.key(seed)}
+  return np.asarray(layer.apply({}, x, deterministic=False, rngs=rngs))
+
+
+def test_stochastic_depth_keeps_or_zeroes_whole_rows() -> None:
+  x = np.random.default_rng(0).uniform(1, 2, size=(4000, 2, 3)).astype(np.float32)
+  y = drop(0.3, 'row', x)
+  kept = y.any(axis=(1, 2))
+  expected = np.where(kept[:, None, None], x / np.float32(0.7), 0)
+  np.testing.assert_allclose(y, expected, rtol=1e-6)
+  # Five standard deviations of a binomial's mean.
+  assert abs(kept.mean() - 0.7) < 5 * np.sqrt(0.3 * 0.7 / 4000)
+  assert (drop(0.3, 'row', x, seed=1) != y).any()
+
+
+def test_stochastic_depth_of_a_batch_keeps_or_zeroes_all_of_it() -> None:
+  x = np.ones((3, 2), np.float32)
+  draws = np.stack([drop(0.5, 'batch', x, seed) for seed in range(20)])
+  assert set(draws.ravel().tolist()) == {0.0, 2.0}
+  assert (draws == draws[:, :1, :1]).all()
+
+
+def test_stochastic_depth_leaves_the_dtype_and_the_gradient_of_what_it_drops() -> None:
+  x = jnp.ones((16, 2), jnp.bfloat16)
+  y = drop(0.5, 'row', x)
+  assert y.dtype == jnp.bfloat16
+  gradient = jax.grad(
+    lambda x: (
+      StochasticDepth(0.5)
+      .apply({}, x, deterministic=False, rngs={'dropout': jax.random.key(0)})
+      .sum()
+    )
+  )(x)
+  np.testing.assert_array_equal(gradient, y)
+
+
+@pytest.mark.parametrize(('rate', 'deterministic'), [(0.9, True), (0.0, False)])
+def test_stochastic_depth_that_drops_nothing_draws_nothing(
+  rate: float, deterministic: bool
+) -> None:
+  x = jnp.ones((2, 3))
+  y = StochasticDepth(rate).apply({}, x, deterministic=deterministic)
+  np.testing.assert_array_equal(y, x)
+
+
+@pytest.mark.parametrize('rate', [-0.1, 1.0, float('nan')])
+def test_stochastic_depth_refuses_a_rate(rate: float) -> None:
+  with pytest.raises(ValueError, match=rf'got {rate}, expected 0 <= rate < 1'):
+    StochasticDepth(rate)
+
+
+def test_stochastic_depth_refuses_a_mode() -> None:
+  with pytest.raises(ValueError, match="mode: got 'column', expected 'row' or 'batch'"):
+    StochasticDepth(0.1, 'column')
