@@ -1,10 +1,15 @@
 """Convolution over one, two or three spatial dimensions, channels last."""
 
+import math
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 Padding = int | str | Sequence[int | tuple[int, int]]
 
@@ -76,17 +81,110 @@ def conv(
   strides = per_dimension('strides', strides, ndim)
   dilation = per_dimension('dilation', dilation, ndim)
   extents = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
-  spatial = 'DHW'[-ndim:]
   dtype = jnp.result_type(x, kernel)
+  pads = tuple(resolve_padding(padding, x.shape[1:-1], extents, strides))
+  how = _Window(strides, pads, dilation, groups)
+  return _conv(how, x.astype(dtype), kernel.astype(dtype))
+
+
+class _Window(NamedTuple):
+  """How a kernel slides, by dimension."""
+
+  strides: tuple[int, ...]
+  pads: tuple[tuple[int, int], ...]
+  dilation: tuple[int, ...]
+  groups: int
+
+
+def _native(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+  spatial = 'DHW'[-len(window.strides) :]
   return lax.conv_general_dilated(
-    x.astype(dtype),
-    kernel.astype(dtype),
-    window_strides=strides,
-    padding=resolve_padding(padding, x.shape[1:-1], extents, strides),
-    rhs_dilation=dilation,
+    x,
+    kernel,
+    window_strides=window.strides,
+    padding=window.pads,
+    rhs_dilation=window.dilation,
     dimension_numbers=(f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'),
-    feature_group_count=groups,
+    feature_group_count=window.groups,
   )
+
+
+def _tap_by_tap(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolves by one product for each tap of the kernel."""
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  x = jnp.pad(x, [(0, 0), *window.pads, (0, 0)])
+  taps = list(np.ndindex(kernel.shape[:-2]))
+  starts = [[t * d for t, d in zip(tap, window.dilation, strict=True)] for tap in taps]
+  sizes = [
+    (size - last - 1) // step + 1
+    for size, last, step in zip(x.shape[1:-1], starts[-1], window.strides, strict=True)
+  ]
+  y: jax.Array | None = None
+  for tap, start in zip(taps, starts, strict=True):
+    stop = [
+      first + (size - 1) * step + 1
+      for first, size, step in zip(start, sizes, window.strides, strict=True)
+    ]
+    part = lax.slice(
+      x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *window.strides, 1)
+    )
+    product = _pointwise(part, kernel[tap], window.groups, wide)
+    y = product if y is None else y + product
+  assert y is not None
+  return y.astype(x.dtype)
+
+
+def _pointwise(x: jax.Array, kernel: jax.Array, groups: int, dtype: Any) -> jax.Array:
+  """Multiplies the channels of `x` by `kernel [in_channels / groups, out_channels]`."""
+  ins, outs = kernel.shape
+  if ins == 1:  # Depthwise: XLA makes one loop of all taps.
+    x = jnp.repeat(x, outs // groups, axis=-1).astype(dtype)
+    return x * kernel.astype(dtype).reshape((1,) * (x.ndim - 1) + (outs,))
+  rows = x.reshape(-1, ins) if groups == 1 else x.reshape(-1, groups, ins)
+  if groups == 1:
+    y = jnp.dot(rows, kernel, preferred_element_type=dtype)
+  else:
+    blocks = kernel.reshape(ins, groups, outs // groups)
+    y = jnp.einsum('ngi,igo->ngo', rows, blocks, preferred_element_type=dtype)
+  return y.reshape(*x.shape[:-1], outs)
+
+
+def _convolve(
+  window: _Window, x: jax.Array, kernel: jax.Array, taps_on_cpu: bool
+) -> jax.Array:
+  """Convolves; the form is chosen when the program is compiled for a platform."""
+  native = partial(_native, window)
+  if not taps_on_cpu:
+    return native(x, kernel)
+  by_taps = partial(_tap_by_tap, window)
+  return lax.platform_dependent(x, kernel, cpu=by_taps, default=native)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _conv(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+  # XLA's CPU backend is slow where it could multiply matrices, or where each channel
+  # is by itself.
+  matmul = window.groups == 1 and math.prod(kernel.shape[:-2]) == 1
+  depthwise = window.groups == x.shape[-1] > 1
+  return _convolve(window, x, kernel, matmul or depthwise)
+
+
+def _conv_jvp(window: _Window, primals: Any, tangents: Any) -> Any:
+  (x, kernel), (x_dot, kernel_dot) = primals, tangents
+  terms = []
+  if not isinstance(x_dot, SymbolicZero):
+    terms.append(_conv(window, x_dot, kernel))
+  if not isinstance(kernel_dot, SymbolicZero):
+    # Its transpose is the kernel's gradient, which that backend is slow at in groups
+    # too. Rematerialised, for the taps of the inputs are not to be stored.
+    taps_on_cpu = window.groups > 1 or math.prod(kernel.shape[:-2]) == 1
+    by_kernel = partial(_convolve, window, taps_on_cpu=taps_on_cpu)
+    terms.append(jax.checkpoint(by_kernel, prevent_cse=False)(x, kernel_dot))
+  y = _conv(window, x, kernel)
+  return y, sum(terms) if terms else jnp.zeros_like(y)
+
+
+_conv.defjvp(_conv_jvp, symbolic_zeros=True)
 
 
 def per_dimension(name: str, value: int | Sequence[int], ndim: int) -> tuple[int, ...]:

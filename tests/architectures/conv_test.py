@@ -1,6 +1,9 @@
 """Convolution against a plain loop in float64."""
 
+import functools
+
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -49,6 +52,17 @@ CASES = {
   '2d-odd': ((7, 7), (3, 3), (2, 2), [(1, 1), (1, 1)], (1, 1), 1),
   '2d-uneven': ((9, 6), (4, 1), (3, 2), [(2, 1), (0, 3)], (2, 1), 2),
   '2d-depthwise': ((5, 6), (3, 2), (1, 2), [(1, 1), (0, 0)], (1, 3), 4),
+  '1d-pointwise': ((8,), (1,), (1,), [(0, 0)], (1,), 1),
+  '2d-pointwise': ((7, 6), (1, 1), (2, 1), [(1, 0), (0, 2)], (1, 1), 1),
+  '2d-pointwise-groups': ((7, 6), (1, 1), (2, 1), [(0, 0), (0, 0)], (1, 1), 2),
+  '3d-depthwise': (
+    (4, 3, 3),
+    (2, 1, 3),
+    (2, 1, 1),
+    [(1, 0), (0, 0), (1, 1)],
+    (1, 1, 1),
+    4,
+  ),
   '3d': ((4, 5, 6), (2, 3, 1), (1, 2, 3), [(0, 1), (1, 1), (0, 0)], (2, 1, 1), 2),
 }
 
@@ -70,6 +84,76 @@ def test_conv_and_its_gradients_equal_a_plain_loop(case):
   expected = loop_conv(x, kernel, strides, pads, dilation, groups, g)
   for got, want in zip((y, *vjp(jnp.float32(g))), expected, strict=True):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('groups', [1, 2, 4])
+@pytest.mark.parametrize('window', [1, 3])
+def test_every_kind_of_derivative(groups, window):
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(2, 5, 6, 4)), jnp.float32)
+  kernel = jnp.asarray(rng.normal(size=(window, window, 4 // groups, 8)), jnp.float32)
+
+  def native(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x, kernel, (2, 1), [(1, 1), (1, 1)], feature_group_count=groups,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )  # fmt: skip
+
+  def everything(run, x, kernel):
+    def loss(args):
+      return jnp.sum(jnp.sin(run(*args)))
+
+    args = x, kernel
+    dots = jax.tree.map(jnp.cos, args)
+    gradient = jax.grad(loss)
+    return (
+      jax.jvp(run, args, dots),
+      jax.jvp(lambda x: run(x, kernel), (x,), (dots[0],)),
+      jax.jvp(lambda kernel: run(x, kernel), (kernel,), (dots[1],)),
+      jax.jvp(gradient, (args,), (dots,)),
+      jax.grad(lambda args: sum(map(jnp.vdot, gradient(args), dots)))(args),
+      jax.vmap(run)(jnp.stack([x, dots[0]]), jnp.stack([kernel, dots[1]])),
+    )
+
+  ours = functools.partial(conv, strides=(2, 1), padding=1, groups=groups)
+  got, want = (
+    jax.jit(functools.partial(everything, run))(x, kernel) for run in (ours, native)
+  )
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, want
+  )
+
+
+@pytest.mark.parametrize('groups', [1, 4])
+def test_only_cpus_convolve_tap_by_tap(groups):
+  x, kernel = (
+    jnp.ones((2, 5, 5, 4)),
+    jnp.ones((1 + groups // 2,) * 2 + (4 // groups, 4)),
+  )
+
+  def gradient(x, kernel):
+    return jax.grad(lambda w: jnp.sum(conv(x, w, groups=groups) ** 2))(kernel)
+
+  def convolutions(platform):
+    module = jax.export.export(jax.jit(gradient), platforms=[platform])(x, kernel)
+    return module.mlir_module().count('stablehlo.convolution')
+
+  assert convolutions('tpu') == convolutions('cuda') == 2
+  assert convolutions('cpu') == 0
+
+
+@pytest.mark.parametrize('groups', [1, 4])
+def test_bfloat16_is_summed_in_float32(groups):
+  x = jnp.ones((1, 20, 20, 4), jnp.bfloat16)
+  # 1 + 256 - 256: of two terms bfloat16 would lose the smaller.
+  kernel = (
+    jnp.zeros((3, 1, 4 // groups, 4))
+    .at[:, 0, 0]
+    .set(jnp.array([1.0, 256.0, -256.0])[:, None])
+  )
+  y = conv(x, kernel.astype(jnp.bfloat16), groups=groups)
+  assert y.dtype == jnp.bfloat16
+  np.testing.assert_array_equal(y.astype(jnp.float32), 1)
 
 
 @pytest.mark.parametrize('size', [7, 8])
