@@ -30,7 +30,8 @@ def published() -> Callable[..., Any]:
   Its weights are random and its statistics those of a batch. As initialised, the logits
   of some networks would be the same for all images, to 14 digits.
   """
-  torch = pytest.importorskip('torch')
+  import torch
+
   torchvision = import_torchvision()
 
   def make(name: str, **options: Any) -> Any:
