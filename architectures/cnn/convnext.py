@@ -9,7 +9,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers.stochastic_depth import StochasticDepth
+from ..layers import Dropout, StochasticDepth
 from ..ops import global_avg_pool
 from .network import Layer, Network, bind_norm
 
@@ -53,16 +53,18 @@ class Block(nn.Module):
 
 
 class NormHead(nn.Module):
-  """Global average pooling, a normalisation and a linear layer.
+  """Global average pooling, a normalisation, dropout and a linear layer.
 
   Attributes:
     num_classes: the number of logits.
     norm: makes a normalisation.
+    dropout_rate: of the dropout before the linear layer.
     param_dtype: of the parameters.
   """
 
   num_classes: int
   norm: Layer
+  dropout_rate: float = 0.0
   param_dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -70,6 +72,7 @@ class NormHead(nn.Module):
     """Returns logits `[batch, num_classes]` in float32."""
     types = {'dtype': jnp.float32, 'param_dtype': self.param_dtype}
     x = bind_norm(self.norm, train, **types)(name='norm')(global_avg_pool(x))
+    x = Dropout(self.dropout_rate)(x, deterministic=not train)
     return nn.Dense(self.num_classes, name='dense', **types)(x)
 
 
@@ -134,7 +137,12 @@ class ConvNeXt(Network):
   @nn.nowrap
   def make_head(self) -> nn.Module:
     """See `Network`."""
-    return NormHead(self.num_classes, norm=self.norm, param_dtype=self.param_dtype)
+    return NormHead(
+      self.num_classes,
+      norm=self.norm,
+      dropout_rate=self.dropout_rate,
+      param_dtype=self.param_dtype,
+    )
 
 
 MODELS = {

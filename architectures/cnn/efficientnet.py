@@ -14,7 +14,7 @@ from jax import Array
 
 from ..layers import ConvNormAct, SqueezeExcite
 from .inverted_residual import FusedInvertedResidual, InvertedResidual
-from .network import Head, Layer, Network
+from .network import Layer, Network
 from .widths import make_divisible
 
 
@@ -150,13 +150,6 @@ class EfficientNet(Network):
       features = make_divisible(row.features * self.width)
       info[f'stage{len(info)}'] = stride, features
     return {**info, f'stage{len(info)}': (stride, self.last_features or 4 * features)}
-
-  @nn.nowrap
-  def make_head(self) -> nn.Module:
-    """See `Network`."""
-    return Head(
-      self.num_classes, dropout_rate=self.dropout_rate, param_dtype=self.param_dtype
-    )
 
 
 class EfficientNetV2(EfficientNet):

@@ -15,7 +15,7 @@ from jax import Array
 
 from ..layers import ConvNormAct
 from ..ops import adaptive_avg_pool, max_pool
-from .network import DenseHead, Head, Layer, Network
+from .network import DenseHead, Layer, Network
 
 # Table 1 of the paper: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
 _WIDTHS = {
@@ -198,13 +198,6 @@ class GoogLeNet(Network):
       'stage3': (16, 832),
       'stage4': (32, 1024),
     }
-
-  @nn.nowrap
-  def make_head(self) -> nn.Module:
-    """See `Network`."""
-    return Head(
-      self.num_classes, dropout_rate=self.dropout_rate, param_dtype=self.param_dtype
-    )
 
 
 MODELS = {'googlenet': partial(GoogLeNet)}

@@ -212,12 +212,5 @@ class InceptionV3(Network):
       'stage4': (32, 2048),
     }
 
-  @nn.nowrap
-  def make_head(self) -> nn.Module:
-    """See `Network`."""
-    return Head(
-      self.num_classes, dropout_rate=self.dropout_rate, param_dtype=self.param_dtype
-    )
-
 
 MODELS = {'inception_v3': partial(InceptionV3)}

@@ -9,7 +9,7 @@ from jax import Array
 
 from ..layers import ConvNormAct
 from .inverted_residual import InvertedResidual
-from .network import Head, Layer, Network
+from .network import Layer, Network
 from .widths import make_divisible
 
 
@@ -98,13 +98,6 @@ class MobileNetV2(Network):
       info[f'stage{len(info)}'] = stride, make_divisible(row.features * self.width)
     last = self.last_features or make_divisible(1280 * max(1.0, self.width))
     return {**info, f'stage{len(info)}': (stride, last)}
-
-  @nn.nowrap
-  def make_head(self) -> nn.Module:
-    """See `Network`."""
-    return Head(
-      self.num_classes, dropout_rate=self.dropout_rate, param_dtype=self.param_dtype
-    )
 
 
 MODELS = {'mobilenet_v2': partial(MobileNetV2)}

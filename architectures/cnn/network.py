@@ -106,6 +106,7 @@ class Network(nn.Module):
     dtype: of the computation, by default that which images and parameters promote to;
       the head computes in float32.
     param_dtype: of the parameters.
+    dropout_rate: of the dropout in the head; a family may have it elsewhere.
     remat: the stages whose blocks store only their inputs for the reverse pass, and are
       computed again in it (Chen et al. 2016, https://arxiv.org/abs/1604.06174).
   """
@@ -115,6 +116,7 @@ class Network(nn.Module):
   norm: Layer = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
   dtype: Dtype | None = None
   param_dtype: Dtype = jnp.float32
+  dropout_rate: float = 0.0
   remat: Sequence[str] = ()
 
   def __post_init__(self) -> None:
@@ -204,7 +206,9 @@ class Network(nn.Module):
   @nn.nowrap
   def make_head(self) -> nn.Module:
     """Makes the head, which is called with the last map and `train`."""
-    return Head(self.num_classes, param_dtype=self.param_dtype)
+    return Head(
+      self.num_classes, dropout_rate=self.dropout_rate, param_dtype=self.param_dtype
+    )
 
   @nn.nowrap
   def rematerialised(self, block: Any, stage: str) -> Any:

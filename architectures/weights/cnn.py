@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from .layout import to_numpy
 from .torchvision import TORCHVISION
 
 # Torch's name of an array, by the name here.
@@ -76,7 +77,9 @@ def from_torch(
   }
   _check('state_dict', model, got, {k: a.shape for k, a in wanted.items()})
   values = {
-    key: jnp.asarray(table[key].to_ours(_numpy(state_dict[table[key].key])), leaf.dtype)
+    key: jnp.asarray(
+      table[key].to_ours(to_numpy(state_dict[table[key].key])), leaf.dtype
+    )
     for key, leaf in leaves.items()
     if key not in fresh
   }
@@ -184,10 +187,3 @@ def _check(
       f'{what} for {type(model).__name__}: {len(problems)} of {len(expected)} keys do '
       'not fit: ' + '; '.join(problems)
     )
-
-
-def _numpy(array: Any) -> np.ndarray:
-  # A torch tensor: a double holds any of its floats, and numpy has no bfloat16.
-  return np.asarray(
-    array.detach().cpu().double() if hasattr(array, 'detach') else array
-  )

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ..cnn.network import Network
 from . import cnn
-from .layout import Layout, check, convert
+from .layout import Layout, check, convert, to_numpy
 from .rnn import FLAX, KERAS, TORCH, Library, describe, layouts
 
 
@@ -226,7 +226,7 @@ def _read(
   zeros = {key: np.zeros(leaf.shape, np.int8) for key, leaf in ours.items()}
   theirs = convert(zeros, here, there)
   check(f'{what} for {describe(model)}', arrays, theirs, there)
-  got = convert({key: _numpy(a) for key, a in arrays.items()}, there, here)
+  got = convert({key: to_numpy(a) for key, a in arrays.items()}, there, here)
   return unflatten_dict(
     {key: jnp.asarray(got[key], leaf.dtype) for key, leaf in ours.items()}, sep='/'
   )
@@ -256,10 +256,3 @@ def _expected(
       f'model: no weight map has its {", ".join(sorted(leaves.keys() ^ layout.keys()))}'
     )
   return leaves
-
-
-def _numpy(array: Any) -> np.ndarray:
-  # A torch tensor: a double holds any of its floats, and numpy has no bfloat16.
-  return np.asarray(
-    array.detach().cpu().double() if hasattr(array, 'detach') else array
-  )

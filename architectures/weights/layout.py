@@ -86,6 +86,14 @@ def check(
     raise ValueError(f'{what}: ' + '; '.join(problems))
 
 
+def to_numpy(array: Any) -> np.ndarray:
+  """Makes a numpy array of an array or a tensor."""
+  # A torch tensor: a double holds any of its floats, and numpy has no bfloat16.
+  return np.asarray(
+    array.detach().cpu().double() if hasattr(array, 'detach') else array
+  )
+
+
 def _unpack(layout: Layout, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   blocks: dict[str, np.ndarray] = {}
   for key, packed in layout.items():
