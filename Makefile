@@ -1,5 +1,6 @@
 # make demo     trains a CNN on handwritten digits
-# make test     runs the whole test suite
+# make test     runs the test suite
+# make peers    compares with torch, torchvision, timm, Keras and others, which it installs
 # make lint     formatting, lint, types
 # make lock     renews the locked versions
 PYTHON ?= python3
@@ -10,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
   --constraint requirements.lock --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test peers lint lock clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -20,6 +21,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+peers: $(VENV)/installed-peers
+	$(BIN)/python -m pytest -n 2 $(or $(TESTS),tests/peers)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -48,5 +52,9 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) '.[dev,peers]'
+	$(INSTALL) '.[dev]'
+	@touch $@
+
+$(VENV)/installed-peers: $(VENV)/installed-dev
+	$(INSTALL) '.[peers]'
 	@touch $@
