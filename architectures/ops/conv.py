@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
+
+from .taps import taps
 
 Padding = int | str | Sequence[int | tuple[int, int]]
 
@@ -113,21 +114,8 @@ def _tap_by_tap(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves by one product for each tap of the kernel."""
   wide = jnp.promote_types(x.dtype, jnp.float32)
   x = jnp.pad(x, [(0, 0), *window.pads, (0, 0)])
-  taps = list(np.ndindex(kernel.shape[:-2]))
-  starts = [[t * d for t, d in zip(tap, window.dilation, strict=True)] for tap in taps]
-  sizes = [
-    (size - last - 1) // step + 1
-    for size, last, step in zip(x.shape[1:-1], starts[-1], window.strides, strict=True)
-  ]
   y: jax.Array | None = None
-  for tap, start in zip(taps, starts, strict=True):
-    stop = [
-      first + (size - 1) * step + 1
-      for first, size, step in zip(start, sizes, window.strides, strict=True)
-    ]
-    part = lax.slice(
-      x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *window.strides, 1)
-    )
+  for tap, part in taps(x, kernel.shape[:-2], window.strides, window.dilation):
     product = _pointwise(part, kernel[tap], window.groups, wide)
     y = product if y is None else y + product
   assert y is not None

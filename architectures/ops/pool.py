@@ -1,7 +1,9 @@
 """Pooling over one, two or three spatial dimensions, channels last."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from .conv import Padding, per_dimension, resolve_padding
+from .taps import taps
 
 
 def max_pool(
@@ -47,21 +50,84 @@ def max_pool(
   window, strides, pads, steps, _ = _windows(
     x, window_shape, strides, padding, dilation, ceil_mode
   )
-  lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-  if max(steps) == 1:
-    return lax.reduce_window(x, x.dtype.type(lowest), lax.max, window, strides, pads)
-  # JAX does not differentiate a dilated window: tap by tap, of equals the first.
-  x = lax.pad(x, x.dtype.type(lowest), [(*pair, 0) for pair in pads])
-  last = [(k - 1) * d for k, d in zip(window, steps, strict=True)]
-  stops = [n - most for n, most in zip(x.shape, last, strict=True)]
-  y = None
-  for tap in np.ndindex(*window):
-    starts = [t * d for t, d in zip(tap, steps, strict=True)]
-    ends = [stop + start for stop, start in zip(stops, starts, strict=True)]
-    part = lax.slice(x, starts, ends, strides)
-    y = part if y is None else jnp.where(part > y, part, y)
-  assert y is not None
-  return y
+  return _max_pool(_Slide(window, strides, tuple(pads), steps), x)
+
+
+class _Slide(NamedTuple):
+  """How a window slides, by dimension, those of batch and channels included."""
+
+  window: tuple[int, ...]
+  strides: tuple[int, ...]
+  pads: tuple[tuple[int, int], ...]
+  dilation: tuple[int, ...]
+
+  def taps(self, x: jax.Array, fill: Any) -> Iterator[jax.Array]:
+    """Yields what each tap sees of `x`, and of `fill` beyond it."""
+    x = lax.pad(x, x.dtype.type(fill), [(*pair, 0) for pair in self.pads])
+    inner = slice(1, -1)
+    for _, part in taps(
+      x, self.window[inner], self.strides[inner], self.dilation[inner]
+    ):
+      yield part
+
+
+def _lowest(dtype: Any) -> Any:
+  return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+
+
+def _native_max(slide: _Slide, x: jax.Array) -> jax.Array:
+  window, strides, pads, _ = slide
+  lowest = x.dtype.type(_lowest(x.dtype))
+  return lax.reduce_window(x, lowest, lax.max, window, strides, pads)
+
+
+def _by_platform(
+  slide: _Slide, by_taps: Callable[..., Any], native: Callable[..., Any], *args: Any
+) -> Any:
+  """Chooses when the program is compiled for a platform.
+
+  XLA's CPU backend takes ten times as long for the gradient of its own form. JAX does
+  not differentiate that of a dilated window at all.
+  """
+  if max(slide.dilation) > 1:
+    return by_taps(*args)
+  if math.prod(slide.window) > _MOST_TAPS:
+    return native(*args)
+  return lax.platform_dependent(*args, cpu=by_taps, default=native)
+
+
+# Of larger windows the program would be long.
+_MOST_TAPS = 64
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _max_pool(slide: _Slide, x: jax.Array) -> jax.Array:
+  def by_taps(x: jax.Array) -> jax.Array:
+    return reduce(jnp.maximum, slide.taps(x, _lowest(x.dtype)))
+
+  return _by_platform(slide, by_taps, partial(_native_max, slide), x)
+
+
+@_max_pool.defjvp
+def _max_pool_jvp(slide: _Slide, primals: Any, tangents: Any) -> Any:
+  def by_taps(x: jax.Array, x_dot: jax.Array) -> jax.Array:
+    first, *others = slide.taps(x, _lowest(x.dtype))
+    y, winner = first, jnp.zeros(first.shape, jnp.int32)
+    for i, part in enumerate(others, start=1):
+      wins = (part > y) | (part != part)  # of equals the first; NaN always
+      y, winner = jnp.where(wins, part, y), jnp.where(wins, i, winner)
+    return sum(
+      jnp.where(winner == i, part, 0) for i, part in enumerate(slide.taps(x_dot, 0))
+    )  # type: ignore[return-value]
+
+  def native(x: jax.Array, x_dot: jax.Array) -> jax.Array:
+    return jax.jvp(partial(_native_max, slide), (x,), (x_dot,))[1]
+
+  # Rematerialised, so that only `x` is stored, whatever the platform.
+  tangent = jax.checkpoint(
+    partial(_by_platform, slide, by_taps, native), prevent_cse=False
+  )
+  return _max_pool(slide, *primals), tangent(*primals, *tangents)
 
 
 def avg_pool(
