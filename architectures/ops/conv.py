@@ -1,16 +1,15 @@
 """Convolution over one, two or three spatial dimensions, channels last."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from .taps import taps
+from .conv_forms import Window, convolve, cpu_form, cpu_form_of_gradient
 
 Padding = int | str | Sequence[int | tuple[int, int]]
 
@@ -69,7 +68,7 @@ def conv(
       f'x with shape {x.shape}: expected [batch, {ndim} spatial, in_channels] for a '
       f'kernel with shape {kernel.shape}'
     )
-  *window, in_channels, out_channels = kernel.shape
+  *sizes, in_channels, out_channels = kernel.shape
   if groups < 1 or out_channels % groups:
     raise ValueError(
       f'groups {groups}: expected a divisor of the {out_channels} output channels'
@@ -81,93 +80,29 @@ def conv(
     )
   strides = per_dimension('strides', strides, ndim)
   dilation = per_dimension('dilation', dilation, ndim)
-  extents = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
+  extents = [(k - 1) * d + 1 for k, d in zip(sizes, dilation, strict=True)]
   dtype = jnp.result_type(x, kernel)
   pads = tuple(resolve_padding(padding, x.shape[1:-1], extents, strides))
-  how = _Window(strides, pads, dilation, groups)
-  return _conv(how, x.astype(dtype), kernel.astype(dtype))
-
-
-class _Window(NamedTuple):
-  """How a kernel slides, by dimension."""
-
-  strides: tuple[int, ...]
-  pads: tuple[tuple[int, int], ...]
-  dilation: tuple[int, ...]
-  groups: int
-
-
-def _native(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-  spatial = 'DHW'[-len(window.strides) :]
-  return lax.conv_general_dilated(
-    x,
-    kernel,
-    window_strides=window.strides,
-    padding=window.pads,
-    rhs_dilation=window.dilation,
-    dimension_numbers=(f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'),
-    feature_group_count=window.groups,
-  )
-
-
-def _tap_by_tap(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Convolves by one product for each tap of the kernel."""
-  wide = jnp.promote_types(x.dtype, jnp.float32)
-  x = jnp.pad(x, [(0, 0), *window.pads, (0, 0)])
-  y: jax.Array | None = None
-  for tap, part in taps(x, kernel.shape[:-2], window.strides, window.dilation):
-    product = _pointwise(part, kernel[tap], window.groups, wide)
-    y = product if y is None else y + product
-  assert y is not None
-  return y.astype(x.dtype)
-
-
-def _pointwise(x: jax.Array, kernel: jax.Array, groups: int, dtype: Any) -> jax.Array:
-  """Multiplies the channels of `x` by `kernel [in_channels / groups, out_channels]`."""
-  ins, outs = kernel.shape
-  if ins == 1:  # Depthwise: XLA makes one loop of all taps.
-    x = jnp.repeat(x, outs // groups, axis=-1).astype(dtype)
-    return x * kernel.astype(dtype).reshape((1,) * (x.ndim - 1) + (outs,))
-  rows = x.reshape(-1, ins) if groups == 1 else x.reshape(-1, groups, ins)
-  if groups == 1:
-    y = jnp.dot(rows, kernel, preferred_element_type=dtype)
-  else:
-    blocks = kernel.reshape(ins, groups, outs // groups)
-    y = jnp.einsum('ngi,igo->ngo', rows, blocks, preferred_element_type=dtype)
-  return y.reshape(*x.shape[:-1], outs)
-
-
-def _convolve(
-  window: _Window, x: jax.Array, kernel: jax.Array, taps_on_cpu: bool
-) -> jax.Array:
-  """Convolves; the form is chosen when the program is compiled for a platform."""
-  native = partial(_native, window)
-  if not taps_on_cpu:
-    return native(x, kernel)
-  by_taps = partial(_tap_by_tap, window)
-  return lax.platform_dependent(x, kernel, cpu=by_taps, default=native)
+  window = Window(strides, pads, dilation, groups)
+  return _conv(window, x.astype(dtype), kernel.astype(dtype))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _conv(window: _Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-  # XLA's CPU backend is slow where it could multiply matrices, or where each channel
-  # is by itself.
-  matmul = window.groups == 1 and math.prod(kernel.shape[:-2]) == 1
-  depthwise = window.groups == x.shape[-1] > 1
-  return _convolve(window, x, kernel, matmul or depthwise)
+def _conv(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+  return convolve(window, x, kernel, cpu_form(window, x, kernel))
 
 
-def _conv_jvp(window: _Window, primals: Any, tangents: Any) -> Any:
+def _conv_jvp(window: Window, primals: Any, tangents: Any) -> Any:
   (x, kernel), (x_dot, kernel_dot) = primals, tangents
   terms = []
   if not isinstance(x_dot, SymbolicZero):
     terms.append(_conv(window, x_dot, kernel))
   if not isinstance(kernel_dot, SymbolicZero):
-    # Its transpose is the kernel's gradient, which that backend is slow at in groups
-    # too. Rematerialised, for the taps of the inputs are not to be stored.
-    taps_on_cpu = window.groups > 1 or math.prod(kernel.shape[:-2]) == 1
-    by_kernel = partial(_convolve, window, taps_on_cpu=taps_on_cpu)
-    terms.append(jax.checkpoint(by_kernel, prevent_cse=False)(x, kernel_dot))
+    # Its transpose is the kernel's gradient. Rematerialised, for what a form makes of
+    # the inputs is not to be stored.
+    form = cpu_form_of_gradient(window, x, kernel)
+    by_kernel = jax.checkpoint(partial(convolve, window, form=form), prevent_cse=False)
+    terms.append(by_kernel(x, kernel_dot))
   y = _conv(window, x, kernel)
   return y, sum(terms) if terms else jnp.zeros_like(y)
 
