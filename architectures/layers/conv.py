@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 
-from ..ops.conv import Padding, conv
+from ..ops.conv import Padding, conv, per_dimension, resolve_padding
+from ..ops.pad import pad
 
 
 class Conv(nn.Module):
@@ -22,8 +23,8 @@ class Conv(nn.Module):
     features: The number of output channels.
     kernel_size: The window, an int for each spatial dimension.
     strides: Steps of the window; one for all dimensions, or one each.
-    padding: An int, an int or a pair `(low, high)` for each dimension, `'SAME'` or
-      `'VALID'`.
+    padding: An int, an int or a pair `(low, high)` for each dimension, `'SAME'`,
+      `'VALID'`, or `'CAUSAL'` in one dimension.
     dilation: Distances between the kernel's taps; one for all, or one each.
     groups: Into how many blocks the channels fall.
     use_bias: Whether to add a bias.
@@ -32,6 +33,8 @@ class Conv(nn.Module):
     param_dtype: Of the parameters.
     kernel_init: Of `kernel`, `[*kernel_size, in_channels / groups, features]`.
     bias_init: Of `bias`, `[features]`.
+    padding_mode: What to pad with: `'zeros'`, `'reflect'`, `'replicate'` or
+      `'circular'`, as in `convscan.architectures.ops.pad`.
 
   Example:
     >>> layer = Conv(8, (3, 3), strides=2, padding=1)
@@ -51,6 +54,7 @@ class Conv(nn.Module):
   param_dtype: Dtype = jnp.float32
   kernel_init: Initializer = nn.initializers.lecun_normal()
   bias_init: Initializer = nn.initializers.zeros_init()
+  padding_mode: str = 'zeros'
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -74,17 +78,30 @@ class Conv(nn.Module):
       raise ValueError(
         f'groups {self.groups}: expected a divisor of the {x.shape[-1]} input channels'
       )
+    ndim = len(self.kernel_size)
+    if x.ndim != ndim + 2:
+      raise ValueError(
+        f'x with shape {x.shape}: expected [batch, {ndim} spatial, in_channels] for '
+        f'kernel_size {tuple(self.kernel_size)}'
+      )
     shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
     kernel = self.param('kernel', self.kernel_init, shape, self.param_dtype)
     bias = None
     if self.use_bias:
       bias = self.param('bias', self.bias_init, (self.features,), self.param_dtype)
     x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+    padding = self.padding
+    if self.padding_mode != 'zeros':
+      dilation = per_dimension('dilation', self.dilation, ndim)
+      extents = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, dilation, strict=True)]
+      strides = per_dimension('strides', self.strides, ndim)
+      pads = resolve_padding(padding, x.shape[1:-1], extents, strides)
+      x, padding = pad(x, pads, self.padding_mode), 0
     y = conv(
       x,
       kernel,
       strides=self.strides,
-      padding=self.padding,
+      padding=padding,
       dilation=self.dilation,
       groups=self.groups,
     )

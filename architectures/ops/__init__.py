@@ -1,6 +1,7 @@
 """Pure functions over channels-last arrays."""
 
 from .conv import conv
+from .pad import pad
 from .pool import (
   adaptive_avg_pool,
   adaptive_max_pool,
@@ -16,4 +17,5 @@ __all__ = [
   'conv',
   'global_avg_pool',
   'max_pool',
+  'pad',
 ]

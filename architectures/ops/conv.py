@@ -38,9 +38,11 @@ def conv(
     kernel: `[*window, in_channels / groups, out_channels]`.
     strides: Steps of the window; one for all dimensions, or one each.
     padding: Zeros around `x`: an int for every side; an int for each dimension; a
-      pair `(low, high)` for each dimension; `'VALID'` for none; or `'SAME'` for an
-      output of size `ceil(size / stride)`. With `'SAME'` the padding depends on the
-      size of `x`, so that only ints and pairs agree with weights trained elsewhere.
+      pair `(low, high)` for each dimension; `'VALID'` for none; `'CAUSAL'`, in one
+      dimension, for as many before `x` that no output sees what comes after it; or
+      `'SAME'` for an output of size `ceil(size / stride)`. With `'SAME'` the padding
+      depends on the size of `x`, so that only ints and pairs agree with weights trained
+      elsewhere.
     dilation: Distances between the kernel's taps; one for all, or one each.
     groups: Into how many blocks the channels fall; a block of outputs sees one block
       of inputs. `groups=in_channels` is a depthwise convolution.
@@ -162,10 +164,12 @@ def resolve_padding(
   """
   ndim = len(sizes)
   error = ValueError(
-    f"padding {padding!r}: expected 'SAME', 'VALID', an int >= 0, or {ndim} entries "
-    'that are such ints or pairs (low, high) of them'
+    f"padding {padding!r}: expected 'SAME', 'VALID', 'CAUSAL' in one dimension, an int "
+    f'>= 0, or {ndim} entries that are such ints or pairs (low, high) of them'
   )
-  if isinstance(padding, str):
+  if padding == 'CAUSAL' and ndim == 1:
+    pairs = [(extents[0] - 1, 0)]
+  elif isinstance(padding, str):
     if padding not in ('SAME', 'VALID'):
       raise error
     pairs = lax.padtype_to_pads(sizes, extents, strides, padding)

@@ -307,7 +307,7 @@ def _windows(
   dilation = per_dimension('dilation', dilation, ndim)
   extents = [(k - 1) * d + 1 for k, d in zip(window, dilation, strict=True)]
   least = extents
-  if ceil_mode and padding != 'SAME':  # all but a step may hang out
+  if ceil_mode and padding not in ('SAME', 'CAUSAL'):  # all but a step may hang out
     least = [max(e - step + 1, 1) for e, step in zip(extents, steps, strict=True)]
   given = pads = resolve_padding(padding, x.shape[1:-1], least, steps)
   if any(max(pair) >= size for pair, size in zip(pads, extents, strict=True)):
