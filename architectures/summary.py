@@ -178,7 +178,10 @@ def _count_macs(jaxpr: core.Jaxpr, caller: str) -> Counter[str]:
 
 
 def _macs_of(eqn: core.JaxprEqn) -> int:
-  """Counts one equation's MACs: for each output, the products that are summed."""
+  """Counts one equation's MACs: for each output, the products that are summed.
+
+  Of a transposed convolution: for each input, the products it is in.
+  """
   if eqn.primitive.name not in ('conv_general_dilated', 'dot_general'):
     return 0
   shapes: list[tuple[int, ...]]
@@ -188,6 +191,9 @@ def _macs_of(eqn: core.JaxprEqn) -> int:
   if eqn.primitive.name == 'dot_general':
     (contracted, _), _ = dimensions
     summed = math.prod(left[axis] for axis in contracted)
+  elif max(eqn.params['lhs_dilation'], default=1) > 1:
+    products = math.prod(right) // right[dimensions.rhs_spec[1]]
+    return math.prod(left) * products // eqn.params['feature_group_count']
   else:
     summed = math.prod(right) // right[dimensions.rhs_spec[0]]
   return math.prod(out) * summed

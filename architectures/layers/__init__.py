@@ -2,8 +2,16 @@
 
 from .conv import Conv
 from .conv_norm_act import ConvNormAct
+from .conv_transpose import ConvTranspose
 from .dropout import Dropout
 from .squeeze_excite import SqueezeExcite
 from .stochastic_depth import StochasticDepth
 
-__all__ = ['Conv', 'ConvNormAct', 'Dropout', 'SqueezeExcite', 'StochasticDepth']
+__all__ = [
+  'Conv',
+  'ConvNormAct',
+  'ConvTranspose',
+  'Dropout',
+  'SqueezeExcite',
+  'StochasticDepth',
+]

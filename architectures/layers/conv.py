@@ -93,7 +93,9 @@ class Conv(nn.Module):
     padding = self.padding
     if self.padding_mode != 'zeros':
       dilation = per_dimension('dilation', self.dilation, ndim)
-      extents = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, dilation, strict=True)]
+      extents = [
+        (k - 1) * d + 1 for k, d in zip(self.kernel_size, dilation, strict=True)
+      ]
       strides = per_dimension('strides', self.strides, ndim)
       pads = resolve_padding(padding, x.shape[1:-1], extents, strides)
       x, padding = pad(x, pads, self.padding_mode), 0

@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 from convscan.architectures import build, summary
-from convscan.architectures.layers import Conv
+from convscan.architectures.layers import Conv, ConvTranspose
 
 
 class Model(nn.Module):
@@ -155,6 +155,13 @@ def test_a_remat_module_keeps_its_path():
 def test_tokens():
   s = summary(Model(nn.Embed(11, 4)), (2, 7), 'int32')
   assert rows(s) == {'body': ('Embed', (2, 7, 4), 44, 0)}
+
+
+@pytest.mark.parametrize('strides', [1, 2])
+def test_transposed_convolutions_multiply_what_is_there(strides):
+  # 5 entries of 4 channels, each times a kernel of 3 taps and 6 channels.
+  layer = ConvTranspose(6, (3,), strides=strides, groups=2, padding=1)
+  assert macs(layer, (2, 5, 4)) == 5 * 4 * 3 * 6 // 2
 
 
 def test_nothing_is_computed():

@@ -76,5 +76,7 @@ def test_a_causal_pool_sees_the_past_alone(ceil_mode):
 
 
 def test_only_one_dimension_is_causal():
-  with pytest.raises(ValueError, match="padding 'CAUSAL': expected 'SAME', 'VALID', 'C"):
+  with pytest.raises(
+    ValueError, match="padding 'CAUSAL': expected 'SAME', 'VALID', 'C"
+  ):
     conv(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4)), padding='CAUSAL')
