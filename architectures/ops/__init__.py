@@ -1,7 +1,12 @@
 """Pure functions over channels-last arrays."""
 
+from .blur_pool import blur_pool
 from .conv import conv
 from .conv_transpose import conv_transpose
+from .fractional_max_pool import fractional_max_pool
+from .global_pool import gem_pool, global_max_pool
+from .lp_pool import lp_pool
+from .max_unpool import max_pool_with_indices, max_unpool
 from .pad import pad
 from .pool import (
   adaptive_avg_pool,
@@ -10,14 +15,25 @@ from .pool import (
   global_avg_pool,
   max_pool,
 )
+from .spatial_pyramid_pool import spatial_pyramid_pool
+from .stochastic_pool import stochastic_pool
 
 __all__ = [
   'adaptive_avg_pool',
   'adaptive_max_pool',
   'avg_pool',
+  'blur_pool',
   'conv',
   'conv_transpose',
+  'fractional_max_pool',
+  'gem_pool',
   'global_avg_pool',
+  'global_max_pool',
+  'lp_pool',
   'max_pool',
+  'max_pool_with_indices',
+  'max_unpool',
   'pad',
+  'spatial_pyramid_pool',
+  'stochastic_pool',
 ]

@@ -1,4 +1,4 @@
-"""The entries of sliding windows, tap by tap."""
+"""The entries of all windows, one tap of the window at a time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,34 +8,32 @@ from jax import lax
 
 
 def taps(
-  x: jax.Array, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
-) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
-  """Yields what each tap of a window sees in all of the window's places.
+  x: jax.Array,
+  window: Sequence[int],
+  strides: Sequence[int],
+  pads: Sequence[tuple[int, int]],
+  dilation: Sequence[int],
+  fill: float,
+) -> Iterator[jax.Array]:
+  """Yields, for each tap of a window in order, the entry that each window has there.
 
   Args:
-    x: `[batch, *spatial, channels]`, padded, and nowhere smaller than the window.
-    window: the window's size in each spatial dimension.
-    strides: the window's steps.
-    dilation: the distances between its taps.
-
-  Yields:
-    A tap's place in the window, and `[batch, *out, channels]`.
+    x: An array.
+    window: The window's size in each dimension of `x`.
+    strides: Its steps.
+    pads: What is around `x`.
+    dilation: Distances between its taps.
+    fill: The value of what is around `x`.
 
   Example:
-    >>> x = np.arange(5.0).reshape(1, 5, 1)
-    >>> [(tap, part.ravel().tolist()) for tap, part in taps(x, (2,), (2,), (2,))]
-    [((0,), [0.0, 2.0]), ((1,), [2.0, 4.0])]
+    >>> x = jax.numpy.arange(4)
+    >>> [tap.tolist() for tap in taps(x, [3], [2], [(1, 0)], [1], -1)]
+    [[-1, 1], [0, 2], [1, 3]]
   """
-  counts = [
-    size - (k - 1) * d
-    for size, k, d in zip(x.shape[1:-1], window, dilation, strict=True)
-  ]
+  x = lax.pad(x, x.dtype.type(fill), [(*pair, 0) for pair in pads])
+  reach = [(k - 1) * d for k, d in zip(window, dilation, strict=True)]
+  stops = [n - most for n, most in zip(x.shape, reach, strict=True)]
   for tap in np.ndindex(*window):
     starts = [t * d for t, d in zip(tap, dilation, strict=True)]
-    stops = [start + count for start, count in zip(starts, counts, strict=True)]
-    yield (
-      tap,
-      lax.slice(
-        x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *strides, 1)
-      ),
-    )
+    ends = [stop + start for stop, start in zip(stops, starts, strict=True)]
+    yield lax.slice(x, starts, ends, strides)
