@@ -1,22 +1,28 @@
 """Linen modules over the ops: they own the parameters and choose the dtype."""
 
+from .batch_norm import BatchNorm
 from .conv import Conv
 from .conv_norm_act import ConvNormAct
 from .conv_transpose import ConvTranspose
 from .dropout import Dropout
 from .fractional_max_pool import FractionalMaxPool
 from .gem import GeM
+from .norms import GroupNorm, InstanceNorm, LayerNorm
 from .squeeze_excite import SqueezeExcite
 from .stochastic_depth import StochasticDepth
 from .stochastic_pool import StochasticPool
 
 __all__ = [
+  'BatchNorm',
   'Conv',
   'ConvNormAct',
   'ConvTranspose',
   'Dropout',
   'FractionalMaxPool',
   'GeM',
+  'GroupNorm',
+  'InstanceNorm',
+  'LayerNorm',
   'SqueezeExcite',
   'StochasticDepth',
   'StochasticPool',
