@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .taps import taps
@@ -48,7 +49,7 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array, form: Form) -> jax
 def cpu_form(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
   """Chooses the form of the convolution, and of its transpose in the inputs."""
   depthwise = window.groups == x.shape[-1] > 1
-  if depthwise or window.groups == 1 and _is_few_rows(window, x, kernel):
+  if depthwise or (window.groups == 1 and _is_few_rows(window, x, kernel)):
     return tap_by_tap
   return minimal if _is_minimal(window, x, kernel) else native
 
@@ -77,9 +78,17 @@ def native(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def tap_by_tap(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves by one product for each tap of the kernel, summed in float32 at least."""
   wide = jnp.promote_types(x.dtype, jnp.float32)
-  x = jnp.pad(x, [(0, 0), *window.pads, (0, 0)])
+  sizes = kernel.shape[:-2]
+  parts = taps(
+    x,
+    (1, *sizes, 1),
+    (1, *window.strides, 1),
+    [(0, 0), *window.pads, (0, 0)],
+    (1, *window.dilation, 1),
+    0,
+  )
   y: jax.Array | None = None
-  for tap, part in taps(x, kernel.shape[:-2], window.strides, window.dilation):
+  for tap, part in zip(np.ndindex(*sizes), parts, strict=True):
     product = _pointwise(part, kernel[tap], window.groups, wide)
     y = product if y is None else y + product
   assert y is not None

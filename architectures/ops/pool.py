@@ -61,15 +61,6 @@ class _Slide(NamedTuple):
   pads: tuple[tuple[int, int], ...]
   dilation: tuple[int, ...]
 
-  def taps(self, x: jax.Array, fill: Any) -> Iterator[jax.Array]:
-    """Yields what each tap sees of `x`, and of `fill` beyond it."""
-    x = lax.pad(x, x.dtype.type(fill), [(*pair, 0) for pair in self.pads])
-    inner = slice(1, -1)
-    for _, part in taps(
-      x, self.window[inner], self.strides[inner], self.dilation[inner]
-    ):
-      yield part
-
 
 def _lowest(dtype: Any) -> Any:
   return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
@@ -103,7 +94,7 @@ _MOST_TAPS = 64
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _max_pool(slide: _Slide, x: jax.Array) -> jax.Array:
   def by_taps(x: jax.Array) -> jax.Array:
-    return reduce(jnp.maximum, slide.taps(x, _lowest(x.dtype)))
+    return reduce(jnp.maximum, taps(x, *slide, fill=_lowest(x.dtype)))
 
   return _by_platform(slide, by_taps, partial(_native_max, slide), x)
 
@@ -111,13 +102,14 @@ def _max_pool(slide: _Slide, x: jax.Array) -> jax.Array:
 @_max_pool.defjvp
 def _max_pool_jvp(slide: _Slide, primals: Any, tangents: Any) -> Any:
   def by_taps(x: jax.Array, x_dot: jax.Array) -> jax.Array:
-    first, *others = slide.taps(x, _lowest(x.dtype))
+    first, *others = taps(x, *slide, fill=_lowest(x.dtype))
     y, winner = first, jnp.zeros(first.shape, jnp.int32)
     for i, part in enumerate(others, start=1):
       wins = (part > y) | (part != part)  # of equals the first; NaN always
       y, winner = jnp.where(wins, part, y), jnp.where(wins, i, winner)
     return sum(
-      jnp.where(winner == i, part, 0) for i, part in enumerate(slide.taps(x_dot, 0))
+      jnp.where(winner == i, part, 0)
+      for i, part in enumerate(taps(x_dot, *slide, fill=0))
     )  # type: ignore[return-value]
 
   def native(x: jax.Array, x_dot: jax.Array) -> jax.Array:
