@@ -80,6 +80,13 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
       'wide_resnet101_2',
       'wide_resnet50_2',
     ),
+    '.cnn.resnet_cifar': (
+      'resnet110_cifar',
+      'resnet20_cifar',
+      'resnet32_cifar',
+      'resnet44_cifar',
+      'resnet56_cifar',
+    ),
     '.cnn.shufflenet_v2': (
       'shufflenet_v2_x0_5',
       'shufflenet_v2_x1_0',

@@ -1,5 +1,6 @@
 """The networks of torchvision, for what is compared with them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,15 +22,19 @@ def import_torchvision() -> Any:
 
 
 def prepared(name: str, **options: Any) -> Any:
-  """Returns a network of torchvision's whose numbers tell something.
-
-  Its weights are random and its statistics those of a batch. As initialised, the logits
-  of some networks would be the same for all images, to 14 digits.
-  """
-  torch.manual_seed(0)
+  """Returns a network of torchvision's whose numbers tell something; see `prepare`."""
   if name in ('googlenet', 'inception_v3'):
     options.setdefault('init_weights', False)  # minutes, for weights replaced below
-  net = import_torchvision().models.get_model(name, weights=None, **options)
+  return prepare(import_torchvision().models.get_model(name, weights=None, **options))
+
+
+def prepare(net: Any, shape: Sequence[int] = (4, 3, 96, 96)) -> Any:
+  """Gives a network random weights, and the statistics of a batch of such a shape.
+
+  As initialised, the logits of some networks would be the same for all images, to 14
+  digits.
+  """
+  torch.manual_seed(0)
   for module in net.modules():
     if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
       torch.nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
@@ -45,5 +50,5 @@ def prepared(name: str, **options: Any) -> Any:
     norm.train()
     norm.momentum = None
   with torch.no_grad():
-    net(torch.randn(4, 3, 96, 96))
+    net(torch.randn(*shape))
   return net.eval()

@@ -11,7 +11,7 @@ from jax import Array
 
 from ..layers import ConvNormAct, SqueezeExcite
 from .network import Layer, Network
-from .resnet import shortcut
+from .resnet import projection_shortcut
 from .widths import make_divisible
 
 
@@ -51,7 +51,7 @@ class Block(nn.Module):
       squeezed = round(self.squeeze_ratio * x.shape[-1])
       y = SqueezeExcite(squeezed, conv=self.conv, name='squeeze_excite')(y)
     y = layer((1, 1), act=None, name='conv3')(y)
-    return nn.relu(y + shortcut(self, x, self.features))
+    return nn.relu(y + projection_shortcut(self, x, self.features))
 
 
 class Row(NamedTuple):

@@ -11,10 +11,27 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax import Array
 
 from ..ops import max_pool
 from .network import Layer, Network
+
+
+def projection_shortcut(block: Any, x: Array, features: int) -> Array:
+  """Projects a block's input where its shape is not that of the output (option B)."""
+  if block.strides == 1 and x.shape[-1] == features:
+    return x
+  x = block.conv(
+    features, (1, 1), strides=block.strides, use_bias=False, name='shortcut_conv'
+  )(x)
+  return block.norm(name='shortcut_norm')(x)
+
+
+def padded_shortcut(block: Any, x: Array, features: int) -> Array:
+  """Takes every pixel of a block's strides, and pads the channels (option A)."""
+  x = x[:, :: block.strides, :: block.strides]
+  return jnp.pad(x, [(0, 0)] * 3 + [(0, features - x.shape[-1])])
 
 
 class BasicBlock(nn.Module):
@@ -27,6 +44,7 @@ class BasicBlock(nn.Module):
     norm: makes a normalisation.
     groups: must be 1; so that all blocks take the same fields.
     base_width: must be 64, likewise.
+    shortcut: makes what is added of the block, its input and the output's channels.
   """
 
   features: int
@@ -35,6 +53,7 @@ class BasicBlock(nn.Module):
   norm: Layer
   groups: int = 1
   base_width: int = 64
+  shortcut: Layer = projection_shortcut
 
   expansion = 1
 
@@ -45,7 +64,7 @@ class BasicBlock(nn.Module):
     y = conv(self.features, strides=self.strides, name='conv1')(x)
     y = nn.relu(self.norm(name='norm1')(y))
     y = self.norm(name='norm2')(conv(self.features, name='conv2')(y))
-    return nn.relu(y + shortcut(self, x, self.features))
+    return nn.relu(y + self.shortcut(self, x, self.features))
 
 
 class Bottleneck(nn.Module):
@@ -58,6 +77,7 @@ class Bottleneck(nn.Module):
     norm: makes a normalisation.
     groups: into how many groups the 3x3 convolution falls (the cardinality of ResNeXt).
     base_width: the channels of a group in a block of 64 features.
+    shortcut: makes what is added of the block, its input and the output's channels.
   """
 
   features: int
@@ -66,6 +86,7 @@ class Bottleneck(nn.Module):
   norm: Layer
   groups: int = 1
   base_width: int = 64
+  shortcut: Layer = projection_shortcut
 
   expansion = 4
 
@@ -87,17 +108,7 @@ class Bottleneck(nn.Module):
     )(y)
     y = nn.relu(self.norm(name='norm2')(y))
     y = self.norm(name='norm3')(conv(outputs, (1, 1), name='conv3')(y))
-    return nn.relu(y + shortcut(self, x, outputs))
-
-
-def shortcut(block: Any, x: Array, features: int) -> Array:
-  """Projects a block's input where its shape is not that of the output."""
-  if block.strides == 1 and x.shape[-1] == features:
-    return x
-  x = block.conv(
-    features, (1, 1), strides=block.strides, use_bias=False, name='shortcut_conv'
-  )(x)
-  return block.norm(name='shortcut_norm')(x)
+    return nn.relu(y + self.shortcut(self, x, outputs))
 
 
 class ResNet(Network):

@@ -15,6 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from .layout import to_numpy
+from .others import OTHERS
 from .torchvision import TORCHVISION
 
 # Torch's name of an array, by the name here.
@@ -31,6 +32,9 @@ ARRAYS = {
 IGNORED = 'num_batches_tracked'
 # Torchvision's files of DenseNet still have `norm.1` and `conv.1` for `norm1`, `conv1`.
 _OLD = re.compile(r'(denselayer\d+\.(?:norm|conv))\.(?=\d)')
+
+
+_TABLES = TORCHVISION | OTHERS
 
 
 class Array(NamedTuple):
@@ -107,9 +111,9 @@ def arrays(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Array]:
   Raises:
     ValueError: no table has the model, or the model's has no name for a module.
   """
-  names = TORCHVISION.get(type(model))
+  names = _TABLES.get(type(model))
   if names is None:
-    known = ', '.join(sorted(cls.__name__ for cls in TORCHVISION))
+    known = ', '.join(sorted(cls.__name__ for cls in _TABLES))
     raise ValueError(f'model: got {type(model).__name__}, expected one of {known}')
   found = {}
   for key, leaf in leaves.items():
