@@ -4,6 +4,10 @@
   bottleneck's stride is in its 3x3 convolution and not its first ("v1.5").
 - ResNeXt: Xie et al. 2016, https://arxiv.org/abs/1611.05431.
 - Wide ResNet: Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146.
+- ResNet-D: He et al. 2018, https://arxiv.org/abs/1812.01187, figure 2 (c and d).
+- SE-ResNet: Hu et al. 2017, https://arxiv.org/abs/1709.01507. As in timm's networks of
+  these names, a block squeezes to a multiple of 8 channels; those of 64
+  channels to 8, and not to the paper's sixteenth.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,18 +18,55 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from ..ops import max_pool
+from ..layers import SqueezeExcite
+from ..ops import avg_pool, max_pool
 from .network import Layer, Network
+from .widths import make_divisible
+
+
+def plain_stem(x: Array, conv: Layer, norm: Layer) -> Array:
+  """Convolves images by 7x7."""
+  x = conv(64, (7, 7), strides=2, padding=3, use_bias=False, name='stem_conv')(x)
+  return nn.relu(norm(name='stem_norm')(x))
+
+
+def deep_stem(x: Array, conv: Layer, norm: Layer) -> Array:
+  """Convolves images thrice by 3x3 (ResNet-C)."""
+  for i, (features, strides) in enumerate(((32, 2), (32, 1), (64, 1))):
+    x = conv(
+      features,
+      (3, 3),
+      strides=strides,
+      padding=1,
+      use_bias=False,
+      name=f'stem_conv{i}',
+    )(x)
+    x = nn.relu(norm(name=f'stem_norm{i}')(x))
+  return x
 
 
 def projection_shortcut(block: Any, x: Array, features: int) -> Array:
   """Projects a block's input where its shape is not that of the output (option B)."""
   if block.strides == 1 and x.shape[-1] == features:
     return x
-  x = block.conv(
-    features, (1, 1), strides=block.strides, use_bias=False, name='shortcut_conv'
-  )(x)
-  return block.norm(name='shortcut_norm')(x)
+  return _project(block, x, features, block.strides)
+
+
+def pooled_shortcut(block: Any, x: Array, features: int) -> Array:
+  """Averages before it projects, so that no pixel is left out (ResNet-D)."""
+  if block.strides == 1:
+    return projection_shortcut(block, x, features)
+  # At an odd edge, of the pixels that there are.
+  high = [(0, -n % block.strides) for n in x.shape[1:3]]
+  x = avg_pool(x, (block.strides,) * 2, padding=high, count_include_pad=False)
+  return _project(block, x, features, 1)
+
+
+def _project(block: Any, x: Array, features: int, strides: int) -> Array:
+  conv = block.conv(
+    features, (1, 1), strides=strides, use_bias=False, name='shortcut_conv'
+  )
+  return block.norm(name='shortcut_norm')(conv(x))
 
 
 def padded_shortcut(block: Any, x: Array, features: int) -> Array:
@@ -45,6 +86,8 @@ class BasicBlock(nn.Module):
     groups: must be 1; so that all blocks take the same fields.
     base_width: must be 64, likewise.
     shortcut: makes what is added of the block, its input and the output's channels.
+    squeeze_excite: makes a layer of the output's channels, for what is added to the
+      shortcut; or None.
   """
 
   features: int
@@ -54,6 +97,7 @@ class BasicBlock(nn.Module):
   groups: int = 1
   base_width: int = 64
   shortcut: Layer = projection_shortcut
+  squeeze_excite: Layer | None = None
 
   expansion = 1
 
@@ -64,6 +108,8 @@ class BasicBlock(nn.Module):
     y = conv(self.features, strides=self.strides, name='conv1')(x)
     y = nn.relu(self.norm(name='norm1')(y))
     y = self.norm(name='norm2')(conv(self.features, name='conv2')(y))
+    if self.squeeze_excite is not None:
+      y = self.squeeze_excite(self.features, self.conv, name='squeeze_excite')(y)
     return nn.relu(y + self.shortcut(self, x, self.features))
 
 
@@ -78,6 +124,8 @@ class Bottleneck(nn.Module):
     groups: into how many groups the 3x3 convolution falls (the cardinality of ResNeXt).
     base_width: the channels of a group in a block of 64 features.
     shortcut: makes what is added of the block, its input and the output's channels.
+    squeeze_excite: makes a layer of the output's channels, for what is added to the
+      shortcut; or None.
   """
 
   features: int
@@ -87,6 +135,7 @@ class Bottleneck(nn.Module):
   groups: int = 1
   base_width: int = 64
   shortcut: Layer = projection_shortcut
+  squeeze_excite: Layer | None = None
 
   expansion = 4
 
@@ -108,6 +157,8 @@ class Bottleneck(nn.Module):
     )(y)
     y = nn.relu(self.norm(name='norm2')(y))
     y = self.norm(name='norm3')(conv(outputs, (1, 1), name='conv3')(y))
+    if self.squeeze_excite is not None:
+      y = self.squeeze_excite(outputs, self.conv, name='squeeze_excite')(y)
     return nn.relu(y + self.shortcut(self, x, outputs))
 
 
@@ -119,6 +170,9 @@ class ResNet(Network):
     block: makes a block.
     groups: of each block.
     base_width: of each block.
+    stem: maps images to 64 channels at half the size, called as `stem(x, conv, norm)`.
+    shortcut: of each block.
+    squeeze_excite: of each block.
 
   >>> from convscan.architectures import build
   >>> model = build('resnet18', num_classes=10)
@@ -131,14 +185,16 @@ class ResNet(Network):
   block: Any = BasicBlock
   groups: int = 1
   base_width: int = 64
+  stem: Layer = plain_stem
+  shortcut: Layer = projection_shortcut
+  squeeze_excite: Layer | None = None
 
   @nn.nowrap
   def stages(
     self, x: Array, conv: Layer, norm: Layer, train: bool
   ) -> Iterator[tuple[str, Array]]:
     """See `Network`."""
-    x = conv(64, (7, 7), strides=2, padding=3, use_bias=False, name='stem_conv')(x)
-    x = nn.relu(norm(name='stem_norm')(x))
+    x = self.stem(x, conv, norm)
     yield 'stage0', x
     x = max_pool(x, (3, 3), strides=2, padding=1)
     for i, size in enumerate(self.stage_sizes):
@@ -152,6 +208,8 @@ class ResNet(Network):
           norm=norm,
           groups=self.groups,
           base_width=self.base_width,
+          shortcut=self.shortcut,
+          squeeze_excite=self.squeeze_excite,
           name=f'{stage}_block{j}',
         )(x)
       yield stage, x
@@ -163,6 +221,11 @@ class ResNet(Network):
     stages = range(len(self.stage_sizes))
     maps = {f'stage{i + 1}': (4 * 2**i, channels * 2**i) for i in stages}
     return {'stage0': (2, 64), **maps}
+
+
+def squeeze_excite(channels: int, conv: Layer, name: str) -> SqueezeExcite:
+  """Makes a layer that squeezes to a sixteenth of the channels."""
+  return SqueezeExcite(make_divisible(channels / 16), conv=conv, name=name)
 
 
 _basic = partial(ResNet, block=BasicBlock)
@@ -182,3 +245,8 @@ MODELS |= {
   'wide_resnet50_2': partial(MODELS['resnet50'], base_width=128),
   'wide_resnet101_2': partial(MODELS['resnet101'], base_width=128),
 }
+for _depth in (18, 34, 50, 101, 152):
+  _plain = MODELS[f'resnet{_depth}']
+  MODELS[f'resnet{_depth}d'] = partial(_plain, stem=deep_stem, shortcut=pooled_shortcut)
+  MODELS[f'seresnet{_depth}'] = partial(_plain, squeeze_excite=squeeze_excite)
+MODELS['resnet26d'] = partial(MODELS['resnet50d'], stage_sizes=(2, 2, 2, 2))

@@ -1,20 +1,54 @@
 """Torch's names of the modules of networks that torchvision does not have.
 
-They are torchvision's for its ResNet where a network is alike.
+They are timm's for those that it has, and else torchvision's of its ResNet, for what is
+alike.
 """
+
+import re
+from typing import Any
 
 import flax.linen as nn
 
+from ..cnn.preact_resnet import PreActResNet
+from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
-from .torchvision import Name, Table
+from .torchvision import TORCHVISION, Name, Table
+
+_RESNET = (
+  Name(r'stem_conv', r'conv1'),
+  Name(r'stem_norm', r'bn1'),
+  Name(r'stage(\d)_block(\d+)/conv(\d)', r'layer\1.\2.conv\3'),
+  Name(r'stage(\d)_block(\d+)/norm(\d)', r'layer\1.\2.bn\3'),
+  Name(r'head/dense', r'fc'),
+)
+
+
+def _resnet_stem(match: re.Match[str], model: Any) -> str:
+  index, part = int(match['index']), match['part']
+  if part == 'norm' and index == 2:  # out of the sequence
+    return 'bn1'
+  return f'conv1.{3 * index + (part == "norm")}'
+
+
+def _resnet_shortcut(match: re.Match[str], model: Any) -> str:
+  stage, block, part = match.groups()
+  index = (part == 'norm') + (model.shortcut is pooled_shortcut)
+  return f'layer{stage}.{block}.downsample.{index}'
+
 
 # By the class of the model.
 OTHERS: dict[type[nn.Module], Table] = {
-  ResNetCIFAR: (
-    Name(r'stem_conv', r'conv1'),
-    Name(r'stem_norm', r'bn1'),
-    Name(r'stage(\d)_block(\d+)/conv(\d)', r'layer\1.\2.conv\3'),
-    Name(r'stage(\d)_block(\d+)/norm(\d)', r'layer\1.\2.bn\3'),
-    Name(r'head/dense', r'fc'),
+  PreActResNet: (
+    *_RESNET,
+    Name(r'stage(\d)_block(\d+)/shortcut_conv', r'layer\1.\2.downsample.0'),
+    Name(r'last_norm', r'bn'),
   ),
+  ResNet: (
+    *(name for name in TORCHVISION[ResNet] if 'shortcut' not in name.pattern),
+    Name(r'stem_(?P<part>conv|norm)(?P<index>\d)', _resnet_stem),
+    Name(r'stage(\d)_block(\d+)/shortcut_(conv|norm)', _resnet_shortcut),
+    Name(r'stage(\d)_block(\d+)/squeeze_excite/reduce', r'layer\1.\2.se.fc1'),
+    Name(r'stage(\d)_block(\d+)/squeeze_excite/expand', r'layer\1.\2.se.fc2'),
+  ),
+  ResNetCIFAR: _RESNET,
 }

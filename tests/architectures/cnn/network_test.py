@@ -11,10 +11,11 @@ import pytest
 import convscan.architectures as arch
 from convscan.architectures.cnn.network import Network
 
-# One of each file.
+# One of each file, and others with other parts.
 NAMES = [
   models[0] for file, models in arch._MODELS['cnn'].items() if file != '.cnn.lenet'
 ]
+NAMES += ['resnet18d', 'seresnet18', 'wide_resnet16_8']
 each = pytest.mark.parametrize('name', NAMES)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import convscan.architectures as arch
 
-# Parameters, and the classes where they are not 10.
+# For 10 classes; and for 1000 further down.
 NUM_PARAMS = {
   # He et al. 2015, table 6: 0.27M, 0.46M, 0.66M, 0.85M and 1.7M.
   'resnet20_cifar': 269722,
@@ -12,10 +12,33 @@ NUM_PARAMS = {
   'resnet44_cifar': 658586,
   'resnet56_cifar': 853018,
   'resnet110_cifar': 1727962,
+  # He et al. 2016, section 5: 1.7M, 1.7M and 10.2M.
+  'preact_resnet110_cifar': 1730522,
+  'preact_resnet164_cifar': 1703258,
+  'preact_resnet1001_cifar': 10327706,
+  # Zagoruyko and Komodakis 2016, table 4: 11.0M, 36.5M and 8.9M.
+  'wide_resnet16_8': 10961370,
+  'wide_resnet28_10': 36479194,
+  'wide_resnet40_4': 8949210,
 }
+# Of timm 1.0.31, for 1000 classes.
+TIMM = {
+  'resnet18d': 11708744,
+  'resnet26d': 16014408,
+  'resnet34d': 21816904,
+  'resnet50d': 25576264,
+  'resnet101d': 44568392,
+  'resnet152d': 60212040,
+  'seresnet18': 11779624,
+  'seresnet34': 21960416,
+  'seresnet50': 28088024,
+  'seresnet101': 49326872,
+  'seresnet152': 66821848,
+}
+NUM_PARAMS |= TIMM
 
 
 @pytest.mark.parametrize('name', NUM_PARAMS)
 def test_parameters_are_as_many_as_published(name: str) -> None:
-  summary = arch.summary(arch.build(name), (1, 32, 32, 3))
+  summary = arch.summary(arch.build(name), (1, 64, 64, 3))
   assert summary.num_params == NUM_PARAMS[name]
