@@ -31,6 +31,16 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
       'convnext_small',
       'convnext_tiny',
     ),
+    '.cnn.convnext_v2': (
+      'convnextv2_atto',
+      'convnextv2_femto',
+      'convnextv2_pico',
+      'convnextv2_nano',
+      'convnextv2_tiny',
+      'convnextv2_base',
+      'convnextv2_large',
+      'convnextv2_huge',
+    ),
     '.cnn.densenet': ('densenet121', 'densenet161', 'densenet169', 'densenet201'),
     '.cnn.efficientnet': (
       'efficientnet_b0',

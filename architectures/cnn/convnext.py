@@ -19,7 +19,9 @@ class Block(nn.Module):
 
   Attributes:
     features: the number of input and output channels.
-    layer_scale_init: initial factor of what is added to the shortcut.
+    layer_scale_init: initial factor of what is added to the shortcut; None for none.
+    response_norm: makes a layer between the activation and the second dense layer, of
+      its dtypes; or None.
     drop_rate: of the stochastic depth.
     train: whether that applies.
     conv: makes a convolution.
@@ -29,7 +31,8 @@ class Block(nn.Module):
   """
 
   features: int
-  layer_scale_init: float
+  layer_scale_init: float | None
+  response_norm: Layer | None
   drop_rate: float
   train: bool
   conv: Layer
@@ -40,15 +43,20 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps `[batch, height, width, features]` to its like."""
-    dense = partial(nn.Dense, dtype=self.dtype, param_dtype=self.param_dtype)
+    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+    dense = partial(nn.Dense, **types)
     channels = self.features
     y = self.conv(channels, (7, 7), padding=3, groups=channels, name='conv')(x)
     y = dense(4 * channels, name='dense1')(self.norm(name='norm')(y))
-    y = dense(channels, name='dense2')(nn.gelu(y, approximate=False))
-    init = nn.initializers.constant(self.layer_scale_init)
-    scale = self.param('layer_scale', init, (channels,), self.param_dtype)
-    y, scale = promote_dtype(y, scale, dtype=self.dtype)
-    y = y * scale.reshape(1, 1, 1, -1)
+    y = nn.gelu(y, approximate=False)
+    if self.response_norm is not None:
+      y = self.response_norm(name='response_norm', **types)(y)
+    y = dense(channels, name='dense2')(y)
+    if self.layer_scale_init is not None:
+      init = nn.initializers.constant(self.layer_scale_init)
+      scale = self.param('layer_scale', init, (channels,), self.param_dtype)
+      y, scale = promote_dtype(y, scale, dtype=self.dtype)
+      y = y * scale.reshape(1, 1, 1, -1)
     return x + StochasticDepth(self.drop_rate)(y, deterministic=not self.train)
 
 
@@ -83,7 +91,8 @@ class ConvNeXt(Network):
     stage_sizes: the number of blocks of each stage.
     channels: of each stage.
     stochastic_depth_rate: of the last block; it grows from 0 at the first.
-    layer_scale_init: initial factor of what a block adds to its shortcut.
+    layer_scale_init: of each block.
+    response_norm: of each block.
 
   >>> from convscan.architectures import build
   >>> build('convnext_tiny', num_classes=10).feature_info
@@ -94,7 +103,8 @@ class ConvNeXt(Network):
   stage_sizes: Sequence[int] = (3, 3, 9, 3)
   channels: Sequence[int] = (96, 192, 384, 768)
   stochastic_depth_rate: float = 0.1
-  layer_scale_init: float = 1e-6
+  layer_scale_init: float | None = 1e-6
+  response_norm: Layer | None = None
 
   min_size = 32
 
@@ -118,6 +128,7 @@ class ConvNeXt(Network):
         x = block(
           channels,
           layer_scale_init=self.layer_scale_init,
+          response_norm=self.response_norm,
           drop_rate=self.stochastic_depth_rate * (before + j) / last,
           train=train,
           conv=conv,

@@ -8,6 +8,7 @@ from .dropout import Dropout
 from .fractional_max_pool import FractionalMaxPool
 from .gem import GeM
 from .norms import GroupNorm, InstanceNorm, LayerNorm
+from .response_norm import GlobalResponseNorm
 from .squeeze_excite import SqueezeExcite
 from .stochastic_depth import StochasticDepth
 from .stochastic_pool import StochasticPool
@@ -20,6 +21,7 @@ __all__ = [
   'Dropout',
   'FractionalMaxPool',
   'GeM',
+  'GlobalResponseNorm',
   'GroupNorm',
   'InstanceNorm',
   'LayerNorm',

@@ -9,6 +9,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.preact_resnet import PreActResNet
 from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
@@ -21,6 +22,22 @@ _RESNET = (
   Name(r'stage(\d)_block(\d+)/norm(\d)', r'layer\1.\2.bn\3'),
   Name(r'head/dense', r'fc'),
 )
+
+
+def _convnext_v2(match: re.Match[str], model: Any) -> str:
+  stage, rest = match.groups()
+  at = f'stages.{int(stage) - 1}'
+  if rest in ('norm', 'conv'):  # between it and the stage before
+    return f'{at}.downsample.{("norm", "conv").index(rest)}'
+  block, layer = rest.removeprefix('block').split('/')
+  name = {
+    'conv': 'conv_dw',
+    'norm': 'norm',
+    'dense1': 'mlp.fc1',
+    'response_norm': 'mlp.grn',
+    'dense2': 'mlp.fc2',
+  }[layer]
+  return f'{at}.blocks.{block}.{name}'
 
 
 def _resnet_stem(match: re.Match[str], model: Any) -> str:
@@ -38,6 +55,13 @@ def _resnet_shortcut(match: re.Match[str], model: Any) -> str:
 
 # By the class of the model.
 OTHERS: dict[type[nn.Module], Table] = {
+  ConvNeXtV2: (
+    Name(r'stem_conv', r'stem.0'),
+    Name(r'stem_norm', r'stem.1'),
+    Name(r'stage(\d)_(.*)', _convnext_v2),
+    Name(r'head/norm', r'head.norm'),
+    Name(r'head/dense', r'head.fc'),
+  ),
   PreActResNet: (
     *_RESNET,
     Name(r'stage(\d)_block(\d+)/shortcut_conv', r'layer\1.\2.downsample.0'),

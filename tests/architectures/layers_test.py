@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convscan.architectures.layers import SqueezeExcite, StochasticDepth
+from convscan.architectures.layers import (
+  GlobalResponseNorm,
+  SqueezeExcite,
+  StochasticDepth,
+)
 
 CASES = {
   'default': ({}, lambda x: np.maximum(x, 0), lambda x: 1 / (1 + np.exp(-x))),
@@ -108,3 +112,29 @@ def test_stochastic_depth_refuses_a_rate(rate: float) -> None:
 def test_stochastic_depth_refuses_a_mode() -> None:
   with pytest.raises(ValueError, match="mode: got 'column', expected 'row' or 'batch'"):
     StochasticDepth(0.1, 'column')
+
+
+@pytest.mark.parametrize('ndim', [3, 4])
+def test_global_response_norm_scales_by_the_relative_norms(ndim: int) -> None:
+  rng = np.random.default_rng(0)
+  scale, bias = rng.normal(size=6), rng.normal(size=6)
+  x = rng.normal(size=(2, *range(5, 3 + ndim), 6))
+  x[..., 1] = 0
+  expected = np.empty_like(x)
+  for n in range(2):
+    norms = [np.sqrt((x[n, ..., c] ** 2).sum()) for c in range(6)]
+    for c in range(6):
+      ratio = norms[c] / (np.mean(norms) + 1e-6)
+      expected[n, ..., c] = x[n, ..., c] * (1 + scale[c] * ratio) + bias[c]
+  layer, params = GlobalResponseNorm(), {'scale': scale, 'bias': bias}
+
+  def apply(x: Any) -> Any:
+    return layer.apply({'params': jax.tree.map(jnp.float32, params)}, x)
+
+  np.testing.assert_allclose(apply(jnp.float32(x)), expected, rtol=1e-5, atol=1e-6)
+  gradient = jax.grad(lambda x: apply(x).sum())(jnp.float32(x))
+  np.testing.assert_array_equal(gradient[..., 1], 1)  # and no NaN, of the root of zero
+  y = apply(jnp.bfloat16(x))
+  assert y.dtype == jnp.float32  # which the parameters are
+  initial = layer.init(jax.random.key(0), jnp.float32(x))
+  np.testing.assert_array_equal(layer.apply(initial, jnp.float32(x)), np.float32(x))

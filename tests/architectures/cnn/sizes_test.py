@@ -34,6 +34,14 @@ TIMM = {
   'seresnet50': 28088024,
   'seresnet101': 49326872,
   'seresnet152': 66821848,
+  'convnextv2_atto': 3708400,
+  'convnextv2_femto': 5233240,
+  'convnextv2_pico': 9066280,
+  'convnextv2_nano': 15623800,
+  'convnextv2_tiny': 28635496,
+  'convnextv2_base': 88717800,
+  'convnextv2_large': 197956840,
+  'convnextv2_huge': 660289640,
 }
 NUM_PARAMS |= TIMM
 
