@@ -133,6 +133,7 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
       'vgg19',
       'vgg19_bn',
     ),
+    '.cnn.xception': ('xception',),
   },
   'rnn': {
     '.rnn.classifier': ('elman_classifier', 'gru_classifier', 'lstm_classifier'),

@@ -13,6 +13,7 @@ from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.preact_resnet import PreActResNet
 from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
+from ..cnn.xception import Xception
 from .torchvision import TORCHVISION, Name, Table
 
 _RESNET = (
@@ -53,6 +54,27 @@ def _resnet_shortcut(match: re.Match[str], model: Any) -> str:
   return f'layer{stage}.{block}.downsample.{index}'
 
 
+def _xception(match: re.Match[str], model: Any) -> str:
+  stage, block, layer, part = match.groups()
+  index = sum(map(len, model.blocks[: int(stage) - 1])) + int(block)
+  # A ReLU, a convolution and a normalisation each, but for the first ReLU.
+  at = 3 * int(layer) - 2 - (index == 0)
+  name = {'depthwise': f'{at}.conv1', 'pointwise': f'{at}.pointwise'}
+  return f'block{index + 1}.rep.{name.get(part, at + 1)}'
+
+
+def _xception_shortcut(match: re.Match[str], model: Any) -> str:
+  stage, part = match.groups()
+  index = 1 + sum(map(len, model.blocks[: int(stage) - 1]))
+  return f'block{index}.skip{"bn" if part == "norm" else ""}'
+
+
+def _xception_last(match: re.Match[str], model: Any) -> str:
+  layer, part = int(match[1]) + 2, match[2]
+  name = {'depthwise': f'conv{layer}.conv1', 'pointwise': f'conv{layer}.pointwise'}
+  return name.get(part, f'bn{layer}')
+
+
 # By the class of the model.
 OTHERS: dict[type[nn.Module], Table] = {
   ConvNeXtV2: (
@@ -75,4 +97,12 @@ OTHERS: dict[type[nn.Module], Table] = {
     Name(r'stage(\d)_block(\d+)/squeeze_excite/expand', r'layer\1.\2.se.fc2'),
   ),
   ResNetCIFAR: _RESNET,
+  Xception: (
+    Name(r'stem(\d)/conv', r'conv\1'),
+    Name(r'stem(\d)/norm', r'bn\1'),
+    Name(r'stage(\d)_block(\d)/conv(\d)/(\w+)', _xception),
+    Name(r'stage(\d)_block0/shortcut/(\w+)', _xception_shortcut),
+    Name(r'last(\d)/(\w+)', _xception_last),
+    Name(r'head/dense', r'fc'),
+  ),
 }

@@ -42,6 +42,7 @@ TIMM = {
   'convnextv2_base': 88717800,
   'convnextv2_large': 197956840,
   'convnextv2_huge': 660289640,
+  'xception': 22855952,  # its `legacy_xception`
 }
 NUM_PARAMS |= TIMM
 
