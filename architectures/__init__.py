@@ -123,6 +123,7 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
       'shufflenet_v2_x2_0',
     ),
     '.cnn.squeezenet': ('squeezenet1_0', 'squeezenet1_1'),
+    '.cnn.tcn': ('tcn_classifier', 'tcn_forecaster', 'tcn_tagger'),
     '.cnn.vgg': (
       'vgg11',
       'vgg11_bn',

@@ -29,6 +29,15 @@ def bind_norm(norm: Layer, train: bool, **types: Any) -> Layer:
   return partial(norm, **types)
 
 
+def check_remat(model: Any) -> None:
+  """Refuses a stage to rematerialise that the model does not have."""
+  for stage in model.remat:
+    if stage not in model.feature_info:
+      raise ValueError(
+        f'remat: got {stage!r}, expected one of {", ".join(model.feature_info)}'
+      )
+
+
 class Head(nn.Module):
   """Global average pooling, dropout and a linear layer.
 
@@ -123,11 +132,7 @@ class Network(nn.Module):
     """Checks the fields."""
     if self.num_classes < 1:
       raise ValueError(f'num_classes: got {self.num_classes}, expected at least 1')
-    unknown = [stage for stage in self.remat if stage not in self.feature_info]
-    if unknown:
-      raise ValueError(
-        f'remat: got {unknown[0]!r}, expected one of {", ".join(self.feature_info)}'
-      )
+    check_remat(self)
     super().__post_init__()
 
   def setup(self) -> None:

@@ -12,6 +12,7 @@ from .response_norm import GlobalResponseNorm
 from .squeeze_excite import SqueezeExcite
 from .stochastic_depth import StochasticDepth
 from .stochastic_pool import StochasticPool
+from .weight_norm_conv import WeightNormConv
 
 __all__ = [
   'BatchNorm',
@@ -28,4 +29,5 @@ __all__ = [
   'SqueezeExcite',
   'StochasticDepth',
   'StochasticPool',
+  'WeightNormConv',
 ]

@@ -85,7 +85,7 @@ class Conv(nn.Module):
         f'kernel_size {tuple(self.kernel_size)}'
       )
     shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
-    kernel = self.param('kernel', self.kernel_init, shape, self.param_dtype)
+    kernel = self.make_kernel(shape)
     bias = None
     if self.use_bias:
       bias = self.param('bias', self.bias_init, (self.features,), self.param_dtype)
@@ -108,3 +108,8 @@ class Conv(nn.Module):
       groups=self.groups,
     )
     return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+
+  @nn.nowrap
+  def make_kernel(self, shape: Sequence[int]) -> jax.Array:
+    """Makes the kernel of its parameters; a subclass may have others."""
+    return self.param('kernel', self.kernel_init, tuple(shape), self.param_dtype)

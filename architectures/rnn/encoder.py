@@ -1,6 +1,7 @@
 """What reads a sequence in the models here."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -23,6 +24,28 @@ def check_sizes(module: nn.Module, *fields: str) -> None:
   for field in fields:
     if getattr(module, field) < 1:
       raise ValueError(f'{field}: got {getattr(module, field)}, expected 1 or more')
+
+
+def read_inputs(module: Any, inputs: Array, train: bool) -> Array:
+  """Makes numbers `[batch, time, features]` of what a model is called with.
+
+  Args:
+    module: the model, with `vocab_size`, `embed` and `dropout` as `Encoder` has them.
+    inputs: tokens or numbers; see `Encoder.encode`.
+    train: whether to drop embeddings.
+
+  Raises:
+    ValueError: the inputs are neither.
+  """
+  if module.vocab_size is not None:
+    check_tokens('inputs', inputs, module.vocab_size)
+    return module.dropout(module.embed(inputs), deterministic=not train)
+  if inputs.ndim < 3 or not jnp.issubdtype(inputs.dtype, jnp.floating):
+    raise ValueError(
+      f'inputs: got {inputs.dtype}{inputs.shape}, expected floating numbers '
+      '[batch, time, features], or a vocab_size for tokens [batch, time]'
+    )
+  return inputs.reshape(*inputs.shape[:2], math.prod(inputs.shape[2:]))
 
 
 class Encoder(nn.Module):
@@ -92,16 +115,7 @@ class Encoder(nn.Module):
     Raises:
       ValueError: an argument does not fit.
     """
-    if self.vocab_size is not None:
-      check_tokens('inputs', inputs, self.vocab_size)
-      x = self.dropout(self.embed(inputs), deterministic=not train)
-    elif inputs.ndim < 3 or not jnp.issubdtype(inputs.dtype, jnp.floating):
-      raise ValueError(
-        f'inputs: got {inputs.dtype}{inputs.shape}, expected floating numbers '
-        '[batch, time, features], or a vocab_size for tokens [batch, time]'
-      )
-    else:
-      x = inputs.reshape(*inputs.shape[:2], math.prod(inputs.shape[2:]))
+    x = read_inputs(self, inputs, train)
     carry, outputs = self.stack(
       x, seq_lengths=seq_lengths, return_carry=True, train=train
     )

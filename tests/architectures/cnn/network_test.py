@@ -10,6 +10,7 @@ import pytest
 
 import convscan.architectures as arch
 from convscan.architectures.cnn.network import Network
+from convscan.architectures.cnn.tcn import TemporalConvNet
 
 # One of each file, and others with other parts.
 NAMES = [
@@ -32,7 +33,7 @@ def shapes(model: Any, images: Any, **options: Any) -> tuple[Any, Any]:
 @each
 def test_any_channels_classes_and_the_smallest_size(name: str) -> None:
   model: Any = arch.build(name, num_classes=7)
-  assert isinstance(model, Network)
+  assert isinstance(model, Network | TemporalConvNet)
   size = model.min_size
   images = jax.ShapeDtypeStruct((3, size, size, 5), jnp.float32)
   _, logits = shapes(model, images, train=False)
