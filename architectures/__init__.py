@@ -124,6 +124,7 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     '.cnn.squeezenet': ('squeezenet1_0', 'squeezenet1_1'),
     '.cnn.tcn': ('tcn_classifier', 'tcn_forecaster', 'tcn_tagger'),
+    '.cnn.unet': ('unet',),
     '.cnn.vgg': (
       'vgg11',
       'vgg11_bn',

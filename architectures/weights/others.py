@@ -13,6 +13,7 @@ from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.preact_resnet import PreActResNet
 from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
+from ..cnn.unet import UNet
 from ..cnn.xception import Xception
 from .torchvision import TORCHVISION, Name, Table
 
@@ -52,6 +53,12 @@ def _resnet_shortcut(match: re.Match[str], model: Any) -> str:
   stage, block, part = match.groups()
   index = (part == 'norm') + (model.shortcut is pooled_shortcut)
   return f'layer{stage}.{block}.downsample.{index}'
+
+
+def _unet(match: re.Match[str], model: Any) -> str:
+  stage, block, part = match.groups()
+  side = 'decoder' if stage.startswith('up') else 'encoder'
+  return f'{side}{stage[-1]}.{part}{int(block) + 1}'
 
 
 def _xception(match: re.Match[str], model: Any) -> str:
@@ -97,6 +104,11 @@ OTHERS: dict[type[nn.Module], Table] = {
     Name(r'stage(\d)_block(\d+)/squeeze_excite/expand', r'layer\1.\2.se.fc2'),
   ),
   ResNetCIFAR: _RESNET,
+  UNet: (
+    Name(r'((?:stage|up)\d)_block(\d)/(conv|norm)', _unet),
+    Name(r'up(\d)_conv', r'upconv\1'),
+    Name(r'head/conv', r'conv'),
+  ),
   Xception: (
     Name(r'stem(\d)/conv', r'conv\1'),
     Name(r'stem(\d)/norm', r'bn\1'),

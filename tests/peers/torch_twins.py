@@ -108,3 +108,51 @@ class PreActNet(nn.Module):
       self.maps.append(layer(self.maps[-1]))
     self.maps[-1] = F.relu(self.bn(self.maps[-1]))
     return self.fc(self.maps[-1].mean((2, 3)))
+
+
+class DoubleConv(nn.Module):
+  """Two 3x3 convolutions with what follows them."""
+
+  def __init__(self, ins: int, outs: int, use_norm: bool) -> None:
+    super().__init__()
+    for i in (1, 2):
+      setattr(self, f'conv{i}', nn.Conv2d(ins if i == 1 else outs, outs, 3, padding=1))
+      if use_norm:
+        setattr(self, f'norm{i}', nn.BatchNorm2d(outs))
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    for i in (1, 2):
+      x = getattr(self, f'conv{i}')(x)
+      x = F.relu(getattr(self, f'norm{i}', nn.Identity())(x))
+    return x
+
+
+class UNet(nn.Module):
+  """Ronneberger et al. 2015, figure 1, padded and without dropout."""
+
+  def __init__(
+    self, widths: Sequence[int], use_norm: bool, ins: int = 3, num_classes: int = 10
+  ) -> None:
+    super().__init__()
+    self.size = len(widths)
+    for i, width in enumerate(widths, start=1):
+      setattr(self, f'encoder{i}', DoubleConv(ins, width, use_norm))
+      ins = width
+    for i in range(1, self.size):
+      width = widths[-1 - i]
+      setattr(self, f'upconv{i}', nn.ConvTranspose2d(widths[-i], width, 2, stride=2))
+      setattr(self, f'decoder{i}', DoubleConv(2 * width, width, use_norm))
+    self.conv = nn.Conv2d(widths[0], num_classes, 1)
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    self.maps = []
+    for i in range(1, self.size + 1):
+      x = getattr(self, f'encoder{i}')(x if i == 1 else F.max_pool2d(x, 2))
+      self.maps.append(x)
+    for i in range(1, self.size):
+      left, up = self.maps[self.size - 1 - i], getattr(self, f'upconv{i}')(x)
+      height, width = (left.shape[n] - up.shape[n] for n in (2, 3))
+      up = F.pad(up, (0, width, 0, height))
+      x = getattr(self, f'decoder{i}')(torch.cat([left, up], 1))
+      self.maps.append(x)
+    return self.conv(x)

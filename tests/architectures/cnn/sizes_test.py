@@ -1,9 +1,12 @@
 """Networks that torchvision does not have are of their published sizes."""
 
+import pathlib
+
 import pytest
 
 import convscan.architectures as arch
 
+_TABLE = pathlib.Path(__file__).with_name('torchvision_cnn.csv')
 # For 10 classes; and for 1000 further down.
 NUM_PARAMS = {
   # He et al. 2015, table 6: 0.27M, 0.46M, 0.66M, 0.85M and 1.7M.
@@ -20,6 +23,17 @@ NUM_PARAMS = {
   'wide_resnet16_8': 10961370,
   'wide_resnet28_10': 36479194,
   'wide_resnet40_4': 8949210,
+}
+# For 2 classes of images of one channel, as in the paper, and sequences of numbers: a
+# torch twin's. Bai et al. 2018, table 1, round the classifier's to 70K.
+NUM_PARAMS |= {
+  'unet': 31030658,
+  'tcn_classifier': 66910,
+  'tcn_forecaster': 66676,
+  'tcn_tagger': 66910,
+}
+SHAPES = {'unet': (1, 64, 64, 1)} | {
+  f'tcn_{task}': (1, 784, 1) for task in ('classifier', 'forecaster', 'tagger')
 }
 # Of timm 1.0.31, for 1000 classes.
 TIMM = {
@@ -47,7 +61,13 @@ TIMM = {
 NUM_PARAMS |= TIMM
 
 
+def test_all_have_a_figure() -> None:
+  published = _TABLE.read_text().splitlines()[1:]
+  named = {row.partition(',')[0] for row in published} | NUM_PARAMS.keys()
+  assert named | {'lenet5', 'lenet5_modern'} == set(arch.names('cnn'))
+
+
 @pytest.mark.parametrize('name', NUM_PARAMS)
 def test_parameters_are_as_many_as_published(name: str) -> None:
-  summary = arch.summary(arch.build(name), (1, 64, 64, 3))
-  assert summary.num_params == NUM_PARAMS[name]
+  shape = SHAPES.get(name, (1, 64, 64, 3))
+  assert arch.summary(arch.build(name), shape).num_params == NUM_PARAMS[name]

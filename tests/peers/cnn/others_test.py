@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 from torch_networks import prepare
-from torch_twins import CIFARNet, PaddedBlock, PreActNet
+from torch_twins import CIFARNet, PaddedBlock, PreActNet, UNet
 
 import convscan.architectures as arch
 
@@ -53,6 +53,15 @@ NETWORKS: dict[str, tuple[Callable[[], Any], str, dict[str, Any], Sequence[Any]]
     _CIFAR,
   ),
 }
+NETWORKS |= {
+  f'unet{"_norm" if use_norm else ""}': (
+    partial(UNet, (4, 6, 8), use_norm),
+    'unet',
+    {'channels': (4, 6, 8), 'use_norm': use_norm, 'num_classes': 10},
+    ((2, 15, 14, 3), (2, 12, 20, 3)),
+  )
+  for use_norm in (False, True)
+}
 # Of timm's, the modules whose outputs the maps are.
 _TIMM = {
   'convnextv2_atto': tuple(f'stages.{i}' for i in range(4)),
@@ -80,6 +89,7 @@ WHOLE: dict[str, Callable[[], Any]] = {
   f'resnet{6 * n + 2}_cifar': partial(CIFARNet, PaddedBlock, (n, n, n), (16, 32, 64))
   for n in (3, 5, 7, 9, 18)
 }
+WHOLE['unet'] = partial(UNet, (64, 128, 256, 512, 1024), False, num_classes=2)
 WHOLE['preact_resnet110_cifar'] = partial(PreActNet, (3, 3), (18,) * 3, (16, 32, 64))
 WHOLE |= {
   f'preact_resnet{9 * n + 2}_cifar': partial(
@@ -124,6 +134,7 @@ def test_logits_and_maps_are_the_same(pair: Any) -> None:
       logits = net(torch.from_numpy(x).movedim(-1, 1)).numpy()
     # The logits tell the images apart.
     assert logits.std(axis=0).mean() > 0.01 * np.abs(logits).max()
+    logits = np.moveaxis(logits, 1, -1)
     assert relative_error(apply(variables, x), logits) < 1e-4
     maps = apply(variables, x, method='features')
     assert list(maps) == list(model.feature_info)
