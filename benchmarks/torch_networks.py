@@ -42,8 +42,9 @@ def prepare(net: Any, shape: Sequence[int] = (4, 3, 96, 96)) -> Any:
       torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     if getattr(module, 'bias', None) is not None:
       torch.nn.init.normal_(module.bias, std=0.1)
-    if hasattr(module, 'layer_scale'):
-      torch.nn.init.uniform_(module.layer_scale, 0.5, 1.0)
+    for name, scale in module.named_parameters(recurse=False):
+      if name in ('layer_scale', 'gamma', 'layer_scale_parameter'):
+        torch.nn.init.uniform_(scale, 0.5, 1.0)
   norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
   net.eval()
   for norm in norms:

@@ -5,7 +5,7 @@ Each array's name and layout follow from what it is: a kernel, a scale, a statis
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,27 +14,46 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from .layout import to_numpy
-from .others import OTHERS
+from ..cnn.convnext import ConvNeXt
+from ..cnn.densenet import DenseNet
+from ..cnn.regnet import RegNet
+from ..cnn.resnet import ResNet
+from .huggingface import HUGGINGFACE
+from .layout import check, to_numpy
+from .names import Table
+from .others import OWN
+from .timm import EPSILONS, TIMM
 from .torchvision import TORCHVISION
 
-# Torch's name of an array, by the name here.
+# Each library's tables, by the class of the model. The first that has a model is its
+# default.
+LIBRARIES: dict[str, Mapping[type[nn.Module], Table]] = {
+  'torchvision': TORCHVISION,
+  'timm': TIMM,
+  'huggingface': HUGGINGFACE,
+  'torch': OWN,
+}
+
+# Torch's name of an array, by the name here. Others are named in the tables.
 ARRAYS = {
   'kernel': 'weight',
   'scale': 'weight',
   'bias': 'bias',
   'mean': 'running_mean',
   'var': 'running_var',
-  'layer_scale': 'layer_scale',
 }
 # Torch counts the batches that a normalisation has seen, and makes no use of it where
 # the momentum is given.
 IGNORED = 'num_batches_tracked'
-# Torchvision's files of DenseNet still have `norm.1` and `conv.1` for `norm1`, `conv1`.
-_OLD = re.compile(r'(denselayer\d+\.(?:norm|conv))\.(?=\d)')
-
-
-_TABLES = TORCHVISION | OTHERS
+# How keys are written in some files, and what they are in the tables.
+_ALIASES = {
+  # Torchvision's have `norm.1` and `conv.1` for `norm1`, `conv1`.
+  DenseNet: (r'(denselayer\d+\.(?:norm|conv))\.(?=\d)', r'\1'),
+  # Hugging Face's, of the networks without a head.
+  ConvNeXt: (r'^(?=(embeddings|encoder|layernorm)\.)', 'convnext.'),
+  RegNet: (r'^(?=(embedder|encoder)\.)', 'regnet.'),
+  ResNet: (r'^(?=(embedder|encoder)\.)', 'resnet.'),
+}
 
 
 class Array(NamedTuple):
@@ -66,12 +85,17 @@ def from_torch(
   state_dict: Mapping[str, Any],
   input_shape: Sequence[int],
   allow_missing: Sequence[str] = (),
+  library: str | None = None,
 ) -> dict[str, Any]:
   """Makes a network's variables of torch's; see `weights.from_torch`."""
-  state_dict = {_OLD.sub(r'\1', key): array for key, array in state_dict.items()}
+  alias, name = _ALIASES.get(type(model), ('', ''))
+  state_dict = {re.sub(alias, name, key): array for key, array in state_dict.items()}
   leaves = _leaves(model, input_shape)
-  fresh = {key for key in leaves if _under(key, allow_missing)}
-  table = {key: array for key, array in arrays(model, leaves).items()}
+  fresh = _under(allow_missing, leaves)
+  if library is None:
+    library = find_library(model, leaves, state_dict)
+  table = arrays(model, leaves, library)
+  _check_epsilon(model, library)
   wanted = {table[key].key: table[key] for key in leaves if key not in fresh}
   ignored = {table[key].key for key in fresh}
   got = {
@@ -79,7 +103,7 @@ def from_torch(
     for key, array in state_dict.items()
     if key not in ignored and not key.endswith(IGNORED)
   }
-  _check('state_dict', model, got, {k: a.shape for k, a in wanted.items()})
+  check(f"state_dict for {type(model).__name__} in {library}'s names", got, wanted, {})
   values = {
     key: jnp.asarray(
       table[key].to_ours(to_numpy(state_dict[table[key].key])), leaf.dtype
@@ -91,58 +115,125 @@ def from_torch(
   return unflatten_dict({key: values[key] for key in leaves}, sep='/')
 
 
-def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(
+  model: nn.Module, variables: Mapping[str, Any], library: str | None = None
+) -> dict[str, np.ndarray]:
   """Makes torch's `state_dict` of a network's variables; see `weights.to_torch`."""
   ours = flatten_dict(variables, sep='/')
-  table = arrays(model, ours)
+  if library is None:
+    library = next(iter(_tables(model)))
+  table = arrays(model, ours, library)
+  _check_epsilon(model, library)
   return {
     table[key].key: table[key].to_theirs(np.asarray(value))
     for key, value in ours.items()
   }
 
 
-def arrays(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Array]:
-  """Returns torch's arrays, by the keys here.
+def find_library(
+  model: nn.Module, leaves: Mapping[str, Any], keys: Iterable[str]
+) -> str:
+  """Returns the library that calls the model's arrays by most of these keys.
+
+  Of libraries with as many, it is the first.
+  """
+  keys = set(keys)
+
+  def count(library: str) -> int:
+    return len(keys & {array.key for array in arrays(model, leaves, library).values()})
+
+  return max(_tables(model), key=count)
+
+
+def arrays(
+  model: nn.Module, leaves: Mapping[str, Any], library: str
+) -> dict[str, Array]:
+  """Returns a library's arrays, by the keys here.
 
   Args:
     model: the network.
     leaves: its variables by path, such as `params/head/dense/bias`, or their shapes.
+    library: one of `LIBRARIES`.
 
   Raises:
-    ValueError: no table has the model, or the model's has no name for a module.
+    ValueError: no library has the model, this one has not, or its table has no name for
+      a module.
   """
-  names = _TABLES.get(type(model))
-  if names is None:
-    known = ', '.join(sorted(cls.__name__ for cls in _TABLES))
-    raise ValueError(f'model: got {type(model).__name__}, expected one of {known}')
+  tables = _tables(model)
+  if library not in tables:
+    raise ValueError(
+      f'library: got {library!r}, expected one of {", ".join(tables)} for '
+      f'{type(model).__name__}'
+    )
   found = {}
   for key, leaf in leaves.items():
     _, _, path = key.partition('/')
     module, _, leaf_name = path.rpartition('/')
+    named = module if leaf_name in ARRAYS else path
     matches = [
-      (name, match) for name in names if (match := re.fullmatch(name.pattern, module))
+      (name, match)
+      for name in tables[library]
+      if (match := re.fullmatch(name.pattern, named))
     ]
     if len(matches) != 1:
-      raise ValueError(f'{module}: got {len(matches)} names in torch, expected one')
+      raise ValueError(f'{named}: got {len(matches)} names in {library}, expected one')
     (name, match), *_ = matches
     theirs = name.name(match, model) if callable(name.name) else match.expand(name.name)
+    if leaf_name in ARRAYS:
+      theirs = f'{theirs}.{ARRAYS[leaf_name]}'
     ndim = len(leaf.shape)
     axes = tuple(range(ndim))
     if leaf_name == 'kernel':  # torch has the output channels first, then the inputs'
       axes = (*range(2, ndim), 1, 0)
     reshaped = tuple(leaf.shape[i] for i in np.argsort(axes))
     shape = reshaped
-    if name.flat and leaf_name == 'kernel':
-      shape = (shape[0], math.prod(shape[1:]))
-    elif leaf_name == 'layer_scale':  # of a map with its channels first
-      shape = (*shape, 1, 1)
-    found[key] = Array(f'{theirs}.{ARRAYS[leaf_name]}', shape, reshaped, axes)
+    if name.ndim is not None and leaf_name != 'bias':
+      last = name.ndim - 1
+      shape = (*reshaped, *[1] * name.ndim)[:last]
+      shape = (*shape, math.prod(reshaped[last:]))
+    found[key] = Array(theirs, shape, reshaped, axes)
   return found
 
 
-def _under(key: str, prefixes: Sequence[str]) -> bool:
-  path = key.split('/')[1:]
-  return any(path[: len(p)] == p for p in (prefix.split('/') for prefix in prefixes))
+def _tables(model: nn.Module) -> dict[str, Table]:
+  """Returns the model's tables, by library."""
+  tables = {
+    library: tables[type(model)]
+    for library, tables in LIBRARIES.items()
+    if type(model) in tables
+  }
+  if not tables:
+    known = sorted({cls.__name__ for tables in LIBRARIES.values() for cls in tables})
+    raise ValueError(
+      f'model: got {type(model).__name__}, expected one of {", ".join(known)}'
+    )
+  return tables
+
+
+def _check_epsilon(model: Any, library: str) -> None:
+  """Refuses a model that normalises otherwise than timm's."""
+  expected = EPSILONS.get(type(model))
+  epsilon = getattr(model.norm, 'keywords', {}).get('epsilon', 1e-5)
+  if library == 'timm' and expected not in (None, epsilon):
+    raise ValueError(
+      f'norm: got an epsilon of {epsilon}, expected {expected} as in timm: build the '
+      f'model with norm=partial(flax.linen.BatchNorm, epsilon={expected})'
+    )
+
+
+def _under(modules: Sequence[str], leaves: Mapping[str, Any]) -> set[str]:
+  """Returns the keys of the leaves in these modules."""
+  found = set()
+  for module in modules:
+    keys = {key for key in leaves if key.partition('/')[2].startswith(f'{module}/')}
+    if not keys:
+      legal = dict.fromkeys(key.split('/')[1] for key in leaves)
+      raise ValueError(
+        f'allow_missing: got {modules!r}, where {module!r} is no module; expected some '
+        f'of {", ".join(legal)}'
+      )
+    found |= keys
+  return found
 
 
 def _leaves(
@@ -168,26 +259,3 @@ def _initial(
     return {key: leaves[key] for key in keys}
 
   return jax.jit(init)(jax.random.key(0))
-
-
-def _check(
-  what: str,
-  model: nn.Module,
-  got: Mapping[str, Any],
-  expected: Mapping[str, tuple[int, ...]],
-) -> None:
-  """Names every key that is missing, unexpected or of another shape."""
-  problems = [
-    *(f'{key}: missing' for key in expected if key not in got),
-    *(f'{key}: unexpected' for key in got if key not in expected),
-    *(
-      f'{key}: got shape {tuple(got[key].shape)}, expected {shape}'
-      for key, shape in expected.items()
-      if key in got and tuple(got[key].shape) != shape
-    ),
-  ]
-  if problems:
-    raise ValueError(
-      f'{what} for {type(model).__name__}: {len(problems)} of {len(expected)} keys do '
-      'not fit: ' + '; '.join(problems)
-    )

@@ -8,7 +8,6 @@ weights cannot tell is the caller's to match: activations (`torch.nn.RNN` with `
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -28,6 +27,7 @@ def from_torch(
   state_dict: Mapping[str, Any],
   input_shape: Sequence[int],
   allow_missing: Sequence[str] = (),
+  library: str | None = None,
 ) -> dict[str, Any]:
   """Makes a model's variables of torch's.
 
@@ -43,6 +43,8 @@ def from_torch(
     allow_missing: modules of a convolutional network, such as `('head',)` for another
       number of classes, that are initialised (from `jax.random.key(0)`), whatever the
       state has for them.
+    library: whose names the state of a convolutional network has: 'torchvision', 'timm'
+      or 'huggingface'. By default that whose names most of the keys are.
 
   Returns:
     `{'params': ...}`, as `model.init` gives it, in the model's `param_dtype`, with
@@ -61,15 +63,18 @@ def from_torch(
   Array([2., 2., 2., 2.], dtype=float32)
   """
   if isinstance(model, Network):
-    return cnn.from_torch(model, state_dict, input_shape, allow_missing)
+    return cnn.from_torch(model, state_dict, input_shape, allow_missing, library)
   if allow_missing:
     raise ValueError(
       f'allow_missing: got {allow_missing}, expected () for {describe(model)}'
     )
+  _check_library(model, library)
   return _read(model, TORCH, 'state_dict', state_dict, input_shape)
 
 
-def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(
+  model: nn.Module, variables: Mapping[str, Any], library: str | None = None
+) -> dict[str, np.ndarray]:
   """Makes torch's `state_dict` of a model's variables; undoes `from_torch`.
 
   Where torch has two biases for one, `bias_ih` is it and `bias_hh` is zero. So
@@ -79,6 +84,7 @@ def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nda
   Args:
     model: as for `from_torch`.
     variables: its variables.
+    library: whose names a convolutional network's arrays get; by default torchvision's.
 
   Returns:
     Arrays for `load_state_dict`, by key, after `torch.from_numpy`. They are of the
@@ -95,8 +101,11 @@ def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nda
   {'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4),
    'bias_ih_l0': (12,), 'bias_hh_l0': (12,)}
   """
-  write = cnn.to_torch if isinstance(model, Network) else partial(_write, TORCH)
-  state = write(model, variables)
+  if isinstance(model, Network):
+    state = cnn.to_torch(model, variables, library)
+  else:
+    _check_library(model, library)
+    state = _write(TORCH, model, variables)
   # In C order, for safetensors writes an array's memory as it lies.
   return {
     key: array.astype(jnp.promote_types(array.dtype, np.float16), order='C')
@@ -211,6 +220,13 @@ def to_keras(model: nn.Module, variables: Mapping[str, Any]) -> list[np.ndarray]
   [(3, 12), (4, 12), (2, 12)]
   """
   return list(_write(KERAS, model, variables).values())
+
+
+def _check_library(model: nn.Module, library: str | None) -> None:
+  if library not in (None, 'torch'):
+    raise ValueError(
+      f"library: got {library!r}, expected 'torch' for {describe(model)}"
+    )
 
 
 def _read(

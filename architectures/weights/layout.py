@@ -63,27 +63,32 @@ def convert(
 def check(
   what: str, got: Mapping[str, Any], expected: Mapping[str, Any], layout: Layout
 ) -> None:
-  """Refuses arrays that are not exactly those of a layout.
+  """Refuses arrays that are not exactly those that are expected.
 
   Args:
     what: what the arrays are, for the error.
     got: the arrays.
     expected: arrays, or anything with a `shape`, of the shapes to expect.
-    layout: the layout of both.
+    layout: what they are, for its notes; nothing where there are none.
 
   Raises:
-    ValueError: a key is missing, is not in the layout, or has another shape. The
-      message names all of them.
+    ValueError: a key is missing, is not expected, or has another shape. The message
+      names all of them, one a line.
   """
   problems = []
   for key in [*expected, *(key for key in got if key not in expected)]:
-    shape = f'shape {tuple(np.shape(got[key]))}' if key in got else 'no such key'
-    wanted = f'shape {expected[key].shape}' if key in expected else 'no such key'
-    if shape != wanted:
-      note = layout[key].note if key in got and key in expected else ''
-      problems.append(f'{key}: got {shape}, expected {wanted}{note and f" ({note})"}')
+    if key not in got:
+      problems.append(f'{key}: missing, expected shape {expected[key].shape}')
+    elif key not in expected:
+      problems.append(f'{key}: unexpected, got shape {tuple(np.shape(got[key]))}')
+    elif (shape := tuple(np.shape(got[key]))) != expected[key].shape:
+      note = f' ({layout[key].note})' if key in layout and layout[key].note else ''
+      problems.append(f'{key}: got shape {shape}, expected {expected[key].shape}{note}')
   if problems:
-    raise ValueError(f'{what}: ' + '; '.join(problems))
+    keys = len(expected.keys() | got.keys())
+    raise ValueError(
+      '\n  '.join([f'{what}: {len(problems)} of {keys} keys do not fit:', *problems])
+    )
 
 
 def to_numpy(array: Any) -> np.ndarray:

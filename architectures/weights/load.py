@@ -16,6 +16,7 @@ def load(
   path: str | os.PathLike[str],
   input_shape: Sequence[int],
   allow_missing: Sequence[str] = (),
+  library: str | None = None,
 ) -> dict[str, Any]:
   """Reads a model's variables from a file of torch's weights.
 
@@ -28,6 +29,7 @@ def load(
       installed.
     input_shape: as for `from_torch`.
     allow_missing: as for `from_torch`.
+    library: as for `from_torch`.
 
   Returns:
     The variables, as `from_torch` makes them.
@@ -58,7 +60,7 @@ def load(
     raise ValueError(f'path: got {path!r}, expected one of {", ".join(readers)}')
   if not os.path.isfile(path):
     raise FileNotFoundError(f'path: got {path!r}, expected a file')
-  return from_torch(model, readers[suffix](path), input_shape, allow_missing)
+  return from_torch(model, readers[suffix](path), input_shape, allow_missing, library)
 
 
 def _safetensors(path: str) -> Mapping[str, Any]:

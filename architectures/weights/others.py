@@ -1,8 +1,4 @@
-"""Torch's names of the modules of networks that torchvision does not have.
-
-They are timm's for those that it has, and else torchvision's of its ResNet, for what is
-alike.
-"""
+"""Torch's names of the modules of networks that torchvision does not have."""
 
 import re
 from typing import Any
@@ -15,7 +11,8 @@ from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
 from ..cnn.unet import UNet
 from ..cnn.xception import Xception
-from .torchvision import TORCHVISION, Name, Table
+from .names import Name, Table
+from .torchvision import TORCHVISION
 
 _RESNET = (
   Name(r'stem_conv', r'conv1'),
@@ -82,19 +79,14 @@ def _xception_last(match: re.Match[str], model: Any) -> str:
   return name.get(part, f'bn{layer}')
 
 
-# By the class of the model.
-OTHERS: dict[type[nn.Module], Table] = {
+# Tables by the class of the model: those that timm has alone,
+TIMM_ALONE: dict[type[nn.Module], Table] = {
   ConvNeXtV2: (
     Name(r'stem_conv', r'stem.0'),
     Name(r'stem_norm', r'stem.1'),
     Name(r'stage(\d)_(.*)', _convnext_v2),
     Name(r'head/norm', r'head.norm'),
     Name(r'head/dense', r'head.fc'),
-  ),
-  PreActResNet: (
-    *_RESNET,
-    Name(r'stage(\d)_block(\d+)/shortcut_conv', r'layer\1.\2.downsample.0'),
-    Name(r'last_norm', r'bn'),
   ),
   ResNet: (
     *(name for name in TORCHVISION[ResNet] if 'shortcut' not in name.pattern),
@@ -103,12 +95,6 @@ OTHERS: dict[type[nn.Module], Table] = {
     Name(r'stage(\d)_block(\d+)/squeeze_excite/reduce', r'layer\1.\2.se.fc1'),
     Name(r'stage(\d)_block(\d+)/squeeze_excite/expand', r'layer\1.\2.se.fc2'),
   ),
-  ResNetCIFAR: _RESNET,
-  UNet: (
-    Name(r'((?:stage|up)\d)_block(\d)/(conv|norm)', _unet),
-    Name(r'up(\d)_conv', r'upconv\1'),
-    Name(r'head/conv', r'conv'),
-  ),
   Xception: (
     Name(r'stem(\d)/conv', r'conv\1'),
     Name(r'stem(\d)/norm', r'bn\1'),
@@ -116,5 +102,20 @@ OTHERS: dict[type[nn.Module], Table] = {
     Name(r'stage(\d)_block0/shortcut/(\w+)', _xception_shortcut),
     Name(r'last(\d)/(\w+)', _xception_last),
     Name(r'head/dense', r'fc'),
+  ),
+}
+
+# and those of no library, with torchvision's names of its ResNet for what is alike.
+OWN: dict[type[nn.Module], Table] = {
+  PreActResNet: (
+    *_RESNET,
+    Name(r'stage(\d)_block(\d+)/shortcut_conv', r'layer\1.\2.downsample.0'),
+    Name(r'last_norm', r'bn'),
+  ),
+  ResNetCIFAR: _RESNET,
+  UNet: (
+    Name(r'((?:stage|up)\d)_block(\d)/(conv|norm)', _unet),
+    Name(r'up(\d)_conv', r'upconv\1'),
+    Name(r'head/conv', r'conv'),
   ),
 }

@@ -2,8 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 
@@ -21,25 +20,7 @@ from ..cnn.resnet import ResNet
 from ..cnn.shufflenet_v2 import ShuffleNetV2
 from ..cnn.squeezenet import SqueezeNet
 from ..cnn.vgg import VGG
-
-
-class Name(NamedTuple):
-  """What torch calls some modules.
-
-  Attributes:
-    pattern: a regular expression for the path of the module here.
-    name: torch's, with the pattern's groups; or a function of the match and the model.
-    flat: it is a dense layer over a flattened map, whose axes torch has as channels,
-      height and width.
-  """
-
-  pattern: str
-  name: str | Callable[[re.Match[str], Any], str]
-  flat: bool = False
-
-
-Table = Sequence[Name]
-
+from .names import Name, Table
 
 # A convolution and its normalisation, where they have names.
 _TORCH_PART = {'conv': 'conv', 'norm': 'bn'}
@@ -63,13 +44,13 @@ def _efficientnet(match: re.Match[str], model: Any) -> str:
 
 
 def _convnext(match: re.Match[str], model: Any) -> str:
-  stage, block, layer, between = match.groups()
+  stage, block, layer = match.groups()
   index = 2 * int(stage) - 1
-  if between:  # it and the stage before
-    return f'features.{index - 1}.{("norm", "conv").index(between)}'
+  if block is None:  # between it and the stage before
+    return f'features.{index - 1}.{("norm", "conv").index(layer)}'
   layers = ('conv', None, 'norm', 'dense1', None, 'dense2')
-  at = '' if layer is None else f'.block.{layers.index(layer)}'
-  return f'features.{index}.{block}{at}'
+  at = layer if layer == 'layer_scale' else f'block.{layers.index(layer)}'
+  return f'features.{index}.{block}.{at}'
 
 
 def _googlenet(match: re.Match[str], model: Any) -> str:
@@ -167,14 +148,15 @@ TORCHVISION: dict[type[nn.Module], Table] = {
     Name(r'stage3_block0/conv', r'features.6'),
     Name(r'stage3_block1/conv', r'features.8'),
     Name(r'stage3_block2/conv', r'features.10'),
-    Name(r'head/hidden0', r'classifier.1', flat=True),
+    Name(r'head/hidden0', r'classifier.1', ndim=2),
     Name(r'head/hidden1', r'classifier.4'),
     Name(r'head/dense', r'classifier.6'),
   ),
   ConvNeXt: (
     Name(r'stem_conv', r'features.0.0'),
     Name(r'stem_norm', r'features.0.1'),
-    Name(r'stage(\d)_(?:block(\d+)(?:/(\w+))?|(norm|conv))', _convnext),
+    Name(r'stage(\d)_(?:block(\d+)/)?(conv|norm|dense\d)', _convnext),
+    Name(r'stage(\d)_block(\d+)/(layer_scale)', _convnext, ndim=3),
     Name(r'head/norm', r'classifier.0'),
     Name(r'head/dense', r'classifier.2'),
   ),
@@ -191,7 +173,7 @@ TORCHVISION: dict[type[nn.Module], Table] = {
     Name(r'stage(\d)_block(\d)(?:/(branch\w+))?/(conv|norm)', _googlenet),
     Name(r'aux(\d)_head/block0/conv', r'aux\1.conv.conv'),
     Name(r'aux(\d)_head/block0/norm', r'aux\1.conv.bn'),
-    Name(r'aux(\d)_head/head/hidden0', r'aux\1.fc1', flat=True),
+    Name(r'aux(\d)_head/head/hidden0', r'aux\1.fc1', ndim=2),
     Name(r'aux(\d)_head/head/dense', r'aux\1.fc2'),
     Name(r'head/dense', r'fc'),
   ),
@@ -220,7 +202,7 @@ TORCHVISION: dict[type[nn.Module], Table] = {
     Name(r'stem/conv', r'features.0.0'),
     Name(r'stem/norm', r'features.0.1'),
     Name(r'stage(\d)_block(\d+)(?:/(\w+))?/(\w+)', _mobilenet_v3),
-    Name(r'head/hidden0', r'classifier.0', flat=True),
+    Name(r'head/hidden0', r'classifier.0', ndim=2),
     Name(r'head/dense', r'classifier.3'),
   ),
   RegNet: (
@@ -259,7 +241,7 @@ TORCHVISION: dict[type[nn.Module], Table] = {
   ),
   VGG: (
     Name(r'stage(\d)_block(\d)/(conv|norm)', _vgg),
-    Name(r'head/hidden0', r'classifier.0', flat=True),
+    Name(r'head/hidden0', r'classifier.0', ndim=2),
     Name(r'head/hidden1', r'classifier.3'),
     Name(r'head/dense', r'classifier.6'),
   ),

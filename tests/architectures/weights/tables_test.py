@@ -42,8 +42,10 @@ def test_check_names_every_problem() -> None:
   zeros = {key: np.zeros(3) for key in layout}
   check('w', zeros, zeros, layout)
   message = (
-    'w: a: got shape (2,), expected shape (3,) (why); b: got no such key, expected '
-    'shape (3,); d: got shape (), expected no such key'
+    'w: 3 of 4 keys do not fit:\n'
+    '  a: got shape (2,), expected (3,) (why)\n'
+    '  b: missing, expected shape (3,)\n'
+    '  d: unexpected, got shape ()'
   )
   got = {'a': np.zeros(2), 'c': np.zeros(3), 'd': 1.0}
   with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):

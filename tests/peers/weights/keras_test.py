@@ -131,14 +131,15 @@ GRU = [np.zeros((INPUTS, 3 * H)), np.zeros((H, 3 * H))]
     (
       RNN(GRUCell(H)),
       [*GRU, ONE],
-      'weights for GRUCell(4): weights[2] bias: got shape (12,), expected shape '
-      '(2, 12) (one row is of reset_after=False, which is another network)',
+      'weights for GRUCell(4): 1 of 3 keys do not fit:\n'
+      '  weights[2] bias: got shape (12,), expected (2, 12) (one row is of '
+      'reset_after=False, which is another network)',
     ),
     (
       RNN(ResetBeforeGRUCell(H)),
       [*GRU, TWO],
-      'weights for ResetBeforeGRUCell(4): weights[2] bias: got shape (2, 12), expected '
-      'shape (12,) (two rows are of reset_after=True, which is another network)',
+      'weights[2] bias: got shape (2, 12), expected (12,) (two rows are of '
+      'reset_after=True, which is another network)',
     ),
     (
       RNN(ProjectedLSTMCell(H, projection=2)),
@@ -148,22 +149,23 @@ GRU = [np.zeros((INPUTS, 3 * H)), np.zeros((H, 3 * H))]
     (
       RNN(GRUCell(H)),
       GRU,
-      'weights[2] bias: got no such key, expected shape (2, 12)',
+      'weights[2] bias: missing, expected shape (2, 12)',
     ),
     (
       RNN(GRUCell(H)),
       [*GRU, TWO, *GRU, TWO],
-      'GRUCell(4): weights[3]: got shape (5, 12), expected no such key',
+      'GRUCell(4): 3 of 6 keys do not fit:\n'
+      '  weights[3]: unexpected, got shape (5, 12)',
     ),
     (
       Bidirectional(RNN(GRUCell(H)), RNN(GRUCell(H))),
       [*GRU, TWO],
-      'weights[3] backward_rnn/kernel: got no such key, expected shape (5, 12)',
+      'weights[3] backward_rnn/kernel: missing, expected shape (5, 12)',
     ),
     (
       RNN(ElmanCell(H)),
       [*GRU, TWO],
-      'weights[0] kernel: got shape (5, 12), expected shape (5, 4)',
+      'weights[0] kernel: got shape (5, 12), expected (5, 4)',
     ),
   ],
 )

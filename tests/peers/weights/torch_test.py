@@ -156,50 +156,55 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('lstm',),
       without('bias_hh_l0'),
-      'state_dict for LSTMCell(4): bias_hh_l0: got no such key, expected shape (16,)',
+      'state_dict for LSTMCell(4): 1 of 4 keys do not fit:\n'
+      '  bias_hh_l0: missing, expected shape (16,)',
       id='missing',
     ),
     pytest.param(
       LSTM,
       ('lstm',),
       lambda state: state | {'head.bias': torch.zeros(3)},
-      'LSTMCell(4): head.bias: got shape (3,), expected no such key',
+      'LSTMCell(4): 1 of 5 keys do not fit:\n  head.bias: unexpected, got shape (3,)',
       id='extra',
     ),
     pytest.param(
       LSTM,
       ('lstm',),
       lambda state: state | {'weight_ih_l0': state['weight_ih_l0'].T},
-      'LSTMCell(4): weight_ih_l0: got shape (5, 16), expected shape (16, 5)',
+      'LSTMCell(4): 1 of 4 keys do not fit:\n'
+      '  weight_ih_l0: got shape (5, 16), expected (16, 5)',
       id='shape',
     ),
     pytest.param(
       LSTM,
       ('lstm', 1, True),
       dict,
-      'LSTMCell(4): weight_ih_l0_reverse: got shape (16, 5), expected no such key',
+      'LSTMCell(4): 4 of 8 keys do not fit:\n'
+      '  weight_ih_l0_reverse: unexpected, got shape (16, 5)',
       id='bidirectional into one direction',
     ),
     pytest.param(
       BOTH,
       ('lstm',),
       dict,
-      'forward_rnn/LSTMCell(4), backward_rnn/LSTMCell(4): weight_ih_l0_reverse: got no '
-      'such key, expected shape (16, 5)',
+      'forward_rnn/LSTMCell(4), backward_rnn/LSTMCell(4): 4 of 8 keys do not fit:\n'
+      '  weight_ih_l0_reverse: missing, expected shape (16, 5)',
       id='one direction into bidirectional',
     ),
     pytest.param(
       LSTM,
       ('lstm', 2),
       dict,
-      'LSTMCell(4): weight_ih_l1: got shape (16, 4), expected no such key',
+      'LSTMCell(4): 4 of 8 keys do not fit:\n'
+      '  weight_ih_l1: unexpected, got shape (16, 4)',
       id='two layers into one',
     ),
     pytest.param(
       LSTM,
       ('gru',),
       dict,
-      'LSTMCell(4): weight_ih_l0: got shape (12, 5), expected shape (16, 5)',
+      'LSTMCell(4): 4 of 4 keys do not fit:\n'
+      '  weight_ih_l0: got shape (12, 5), expected (16, 5)',
       id='another cell',
     ),
     pytest.param(
@@ -251,7 +256,7 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('projected',),
       dict,
-      'weight_hr_l0: got shape (2, 4), expected no such key',
+      'weight_hr_l0: unexpected, got shape (2, 4)',
       id='projected into not',
     ),
     pytest.param(
@@ -305,12 +310,13 @@ def test_all_problems_are_named_at_once() -> None:
   [
     (
       {'kernel': None},
-      'variables of LSTMCell(4): params/cell/kernel: got no such key, expected',
+      'variables of LSTMCell(4): 1 of 3 keys do not fit:\n'
+      '  params/cell/kernel: missing, expected',
     ),
-    ({'bias': None}, 'params/cell/bias: got no such key, expected shape (16,)'),
-    ({'scale': np.ones(3)}, 'params/cell/scale: got shape (3,), expected no such key'),
-    ({'bias': np.ones(12)}, 'bias: got shape (12,), expected shape (16,)'),
-    ({'recurrent_kernel': np.ones((5, 16))}, 'got shape (5, 16), expected shape (4,'),
+    ({'bias': None}, 'params/cell/bias: missing, expected shape (16,)'),
+    ({'scale': np.ones(3)}, 'params/cell/scale: unexpected, got shape (3,)'),
+    ({'bias': np.ones(12)}, 'bias: got shape (12,), expected (16,)'),
+    ({'recurrent_kernel': np.ones((5, 16))}, 'got shape (5, 16), expected (4,'),
   ],
 )
 def test_variables_that_do_not_fit_are_refused(
