@@ -58,6 +58,16 @@ def test_the_examples_on_recurrence_run():
   jax.tree.map(np.testing.assert_array_equal, names['same'], names['variables'])
 
 
+def test_the_examples_on_weights_run(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  for block in _blocks('docs/weights.md'):
+    exec(block, names)
+  for copy in (names['loaded'], names['same']):
+    jax.tree.map(np.testing.assert_array_equal, copy, names['variables'])
+  assert names['start']['params']['head']['dense']['kernel'].shape == (512, 3)
+
+
 def test_the_config_and_restore_examples_run(tmp_path, monkeypatch):
   from convscan.train.flags import load
   from convscan.train.loop import train_and_evaluate

@@ -172,6 +172,23 @@ def make(library: str, name: str, fields: Any, options: Any) -> tuple[Any, Any]:
   return arch.build(name, num_classes=10, **fields), VARIANTS[library][name](**options)
 
 
+def our_shapes(model: Any, library: str) -> dict[str, tuple[int, ...]]:
+  images = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
+  variables = jax.eval_shape(
+    lambda x: model.init(jax.random.key(0), x, train=False), images
+  )
+  ours = arrays(model, flatten_dict(variables, sep='/'), library).values()
+  return {array.key: array.shape for array in ours}
+
+
+def their_shapes(net: Any) -> dict[str, tuple[int, ...]]:
+  return {
+    key: tuple(tensor.shape)
+    for key, tensor in net.state_dict().items()
+    if 'num_batches_tracked' not in key
+  }
+
+
 @pytest.mark.parametrize(
   ('library', 'name', 'fields', 'options'),
   SMALL,
@@ -207,17 +224,7 @@ def test_logits_are_theirs_and_their_arrays_come_back(
 def test_every_variant_has_their_keys_and_shapes(library: str, name: str) -> None:
   with torch.device('meta'):
     model, net = make(library, name, {}, {})
-  images = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
-  variables = jax.eval_shape(
-    lambda x: model.init(jax.random.key(0), x, train=False), images
-  )
-  ours = arrays(model, flatten_dict(variables, sep='/'), library).values()
-  theirs = {
-    key: tuple(tensor.shape)
-    for key, tensor in net.state_dict().items()
-    if 'num_batches_tracked' not in key
-  }
-  assert {array.key: array.shape for array in ours} == theirs
+  assert our_shapes(model, library) == their_shapes(net)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +252,4 @@ def test_auxiliary_heads_have_timms_keys_too() -> None:
   with torch.device('meta'):
     net = of_timm('inception_v3', aux_logits=True)
   model = arch.build('inception_v3', num_classes=10)
-  images = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
-  variables = jax.eval_shape(
-    lambda x: model.init(jax.random.key(0), x, train=False), images
-  )
-  ours = arrays(model, flatten_dict(variables, sep='/'), 'timm').values()
-  theirs = {key for key in net.state_dict() if 'num_batches_tracked' not in key}
-  assert {array.key for array in ours} == theirs
+  assert our_shapes(model, 'timm') == their_shapes(net)
