@@ -121,7 +121,7 @@ def to_torch(
   """Makes torch's `state_dict` of a network's variables; see `weights.to_torch`."""
   ours = flatten_dict(variables, sep='/')
   if library is None:
-    library = next(iter(_tables(model)))
+    library = next(iter(_tables(model, ours)))
   table = arrays(model, ours, library)
   _check_epsilon(model, library)
   return {
@@ -142,7 +142,7 @@ def find_library(
   def count(library: str) -> int:
     return len(keys & {array.key for array in arrays(model, leaves, library).values()})
 
-  return max(_tables(model), key=count)
+  return max(_tables(model, leaves), key=count)
 
 
 def arrays(
@@ -156,10 +156,10 @@ def arrays(
     library: one of `LIBRARIES`.
 
   Raises:
-    ValueError: no library has the model, this one has not, or its table has no name for
-      a module.
+    ValueError: no library has the model or all of its modules, or this one has not; or
+      two names of its table are for one module.
   """
-  tables = _tables(model)
+  tables = _tables(model, leaves)
   if library not in tables:
     raise ValueError(
       f'library: got {library!r}, expected one of {", ".join(tables)} for '
@@ -167,9 +167,7 @@ def arrays(
     )
   found = {}
   for key, leaf in leaves.items():
-    _, _, path = key.partition('/')
-    module, _, leaf_name = path.rpartition('/')
-    named = module if leaf_name in ARRAYS else path
+    named, leaf_name = _named(key), key.rpartition('/')[2]
     matches = [
       (name, match)
       for name in tables[library]
@@ -195,8 +193,15 @@ def arrays(
   return found
 
 
-def _tables(model: nn.Module) -> dict[str, Table]:
-  """Returns the model's tables, by library."""
+def _named(key: str) -> str:
+  """Returns the path that a table names of a leaf's: its module's, or its own."""
+  _, _, path = key.partition('/')
+  module, _, leaf_name = path.rpartition('/')
+  return module if leaf_name in ARRAYS else path
+
+
+def _tables(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Table]:
+  """Returns the tables that name all of the model's modules, by library."""
   tables = {
     library: tables[type(model)]
     for library, tables in LIBRARIES.items()
@@ -207,7 +212,15 @@ def _tables(model: nn.Module) -> dict[str, Table]:
     raise ValueError(
       f'model: got {type(model).__name__}, expected one of {", ".join(known)}'
     )
-  return tables
+  paths = dict.fromkeys(map(_named, leaves))
+  unnamed = {
+    library: [p for p in paths if not any(re.fullmatch(n.pattern, p) for n in table)]
+    for library, table in tables.items()
+  }
+  if all(unnamed.values()):
+    lacks = (f'{library} has no {", ".join(p)}' for library, p in unnamed.items())
+    raise ValueError(f'model: got {type(model).__name__}; {"; ".join(lacks)}')
+  return {library: tables[library] for library in tables if not unnamed[library]}
 
 
 def _check_epsilon(model: Any, library: str) -> None:

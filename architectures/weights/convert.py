@@ -84,7 +84,8 @@ def to_torch(
   Args:
     model: as for `from_torch`.
     variables: its variables.
-    library: whose names a convolutional network's arrays get; by default torchvision's.
+    library: whose names a convolutional network's arrays get; by default those of the
+      first of the three that has it, which is mostly torchvision.
 
   Returns:
     Arrays for `load_state_dict`, by key, after `torch.from_numpy`. They are of the

@@ -121,6 +121,30 @@ def test_unknown_libraries_are_refused() -> None:
     arch.weights.to_torch(alexnet, {}, library='timm')
 
 
+def test_a_library_must_name_all_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+  state = arch.weights.to_torch(MODEL, VARIABLES, library='timm')
+
+  def forget(library: str) -> None:
+    table = LIBRARIES[library][type(MODEL)]
+    fewer = [name for name in table if 'layer_scale' not in name.pattern]
+    monkeypatch.setitem(LIBRARIES, library, {type(MODEL): fewer})
+
+  forget('torchvision')
+  assert arch.weights.to_torch(MODEL, VARIABLES).keys() == state.keys()
+  got = arch.weights.from_torch(MODEL, state, SHAPE)
+  jax.tree.map(np.testing.assert_array_equal, got, VARIABLES)
+  with pytest.raises(ValueError, match="'torchvision', expected one of timm, hugging"):
+    arch.weights.to_torch(MODEL, VARIABLES, library='torchvision')
+
+  forget('timm')
+  forget('huggingface')
+  message = (
+    'model: got ConvNeXt; torchvision has no stage1_block0/layer_scale, stage2_b'
+  )
+  with pytest.raises(ValueError, match=message):
+    arch.weights.to_torch(MODEL, VARIABLES)
+
+
 def test_recurrent_layers_have_torchs_names_alone() -> None:
   model = RNN(LSTMCell(2))
   variables = model.init(jax.random.key(0), jnp.ones((1, 1, 3)))
