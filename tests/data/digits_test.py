@@ -64,3 +64,38 @@ def test_shift_moves_the_image_everywhere_and_fills_with_zeros():
 def test_augmentation_is_optional():
   assert data.build('digits', max_shift=0).augment == ()
   assert len(data.build('digits').augment) == 1
+
+
+def test_some_digits_and_some_images_of_each():
+  digits = load_digits()
+  dataset = data.build('digits', labels=(7, 2), train_per_label=5)
+  assert dataset.classes == ('7', '2')
+  test = np.arange(1797) % 5 == 4
+  some = np.isin(digits.target, (7, 2))
+  first = np.zeros(1797, bool)
+  for label in (7, 2):
+    first[np.flatnonzero(~test & (digits.target == label))[:5]] = True
+  for split, chosen in (('train', first), ('test', test & some)):
+    source = dataset.splits[split]
+    examples = [source[i] for i in range(len(source))]
+    inputs = np.stack([example['inputs'] for example in examples])
+    targets = np.stack([example['targets'] for example in examples])
+    np.testing.assert_array_equal(inputs[..., 0] * 16, digits.images[chosen])
+    np.testing.assert_array_equal(np.array([7, 2])[targets], digits.target[chosen])
+    assert targets.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'labels': (3,)}, r'labels is \(3,\), but must be two or more digits, each once'),
+    ({'labels': (3, 3)}, 'each once'),
+    ({'labels': (3, 10)}, 'each once'),
+    ({'labels': ('3', '4')}, 'each once'),
+    ({'train_per_label': -1}, 'train_per_label is -1, but must be 0 to 127'),
+    ({'train_per_label': 140}, 'train_per_label is 140, but must be 0 to 127'),
+  ],
+)
+def test_options_that_can_not_be(options, message):
+  with pytest.raises(ValueError, match=message):
+    data.build('digits', **options)
