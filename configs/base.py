@@ -22,6 +22,24 @@ def get_config() -> ConfigDict:
   # prepared in data_dir: '' is TFDS's own, ~/tensorflow_datasets or $TFDS_DATA_DIR.
   config.data = ConfigDict({'name': '', 'data_dir': ''})
 
+  # Fine-tuning: a file of weights in torch's names (.safetensors, or .pth with torch
+  # installed), such as convscan.train.export writes, that a run starts from; '' starts
+  # from random weights alone. A run that goes on where it was stopped reads it no more.
+  config.init_from = ''
+  # Modules that start from random weights all the same, such as ('head',) for another
+  # number of classes. A name stands for all that begin so: 'stage1' for stage1_block0.
+  config.init_fresh = ()
+  # Modules that are not trained, likewise, such as ('stem', 'stage1'): their parameters
+  # stay, and their batch norms use their running statistics and keep them. Dropout in
+  # them goes on. No gradient goes below the first module that is trained. On the
+  # command line: --config.frozen="('stem','stage1')".
+  config.frozen = ()
+
+  # Where a model has auxiliary heads: the share of each one's loss that is added to the
+  # model's own for its gradient (the metrics show its own alone). GoogLeNet's paper has
+  # 0.3; torchvision's training of Inception v3 0.4.
+  config.aux_loss_weight = 0.3
+
   # Durations, in updates. The batch is the global one, over all devices.
   config.batch_size = 64
   config.num_train_steps = 1000

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 
 from .state import TrainState
 
@@ -25,6 +26,9 @@ class Checkpoints:
 
   def __init__(self, workdir: str, keep: int | None) -> None:
     writes = keep is not None
+    verbosity = logging.get_verbosity()
+    if not writes:
+      logging.set_verbosity(logging.ERROR)  # it warns that it will not write
     self._manager = ocp.CheckpointManager(
       os.path.join(os.path.abspath(workdir), _FOLDER),
       options=ocp.CheckpointManagerOptions(
@@ -36,6 +40,7 @@ class Checkpoints:
       ),
       item_names=_ITEMS,
     )
+    logging.set_verbosity(verbosity)
 
   def latest_step(self) -> int | None:
     """Returns the newest step saved, or None."""
@@ -82,3 +87,10 @@ class Checkpoints:
     """Waits until what is being saved is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def latest_step(workdir: str) -> int | None:
+  """Returns the newest step that the run in a folder has saved, or None."""
+  folder = os.path.join(workdir, _FOLDER)
+  steps = ocp.utils.checkpoint_steps(folder) if os.path.isdir(folder) else []
+  return max(steps, default=None)

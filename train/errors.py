@@ -27,7 +27,7 @@ def blame(key: str) -> Iterator[None]:
     yield
   except ConfigError:
     raise
-  except (ValueError, TypeError, ArithmeticError, OSError) as e:
+  except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as e:
     raise ConfigError(f'{key}: {e}') from e
 
 

@@ -78,41 +78,38 @@ def confusion(
     return _save(figure, folder, 'confusion.png')
 
 
-def first_layer(
-  folder: str, params: Mapping[str, Any], image: Any, maps: Mapping[str, Any]
-) -> str:
+def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
   """Draws one image, the filters of the first convolution and the maps it makes.
 
-  Each filter stands above the feature map that it gives on the image, for the first
-  16 of them; a filter over several input channels is drawn as its mean over them.
+  Each filter stands above what it gives on the image, for the first 16 of them; a
+  filter over several input channels is drawn as its mean over them.
+
+  Args:
+    folder: where to.
+    image: `[height, width, channels]`.
+    kernel: the filters, `[height, width, channels, filters]`.
+    maps: `[height, width, filters]`.
   """
-  kernel = next(
-    np.asarray(layer['kernel'])
-    for layer in params.values()
-    if np.ndim(layer.get('kernel')) == 4
-  )
-  first = np.asarray(next(iter(maps.values())))[0]
-  picture = np.asarray(image)[0]
   count = min(16, kernel.shape[-1])
-  filters = kernel.mean(2)[..., :count]
+  filters, maps = np.asarray(kernel).mean(2)[..., :count], np.asarray(maps)
   limit = np.abs(filters).max()
   with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
     figure = Figure(figsize=(1.6 + count * 0.8, 2.6), layout='constrained')
     panels: Any = figure.subfigures(1, 2, width_ratios=[2, count])
     left, right = panels
     axes = left.subplots()
-    axes.imshow(picture.mean(-1), cmap='gray_r')
+    axes.imshow(np.asarray(image).mean(-1), cmap='gray_r')
     axes.set_title('the image', fontsize=10)
     grid = right.subplots(2, count, squeeze=False)
     for i in range(count):
       grid[0, i].imshow(filters[..., i], cmap='RdBu_r', vmin=-limit, vmax=limit)
-      grid[1, i].imshow(first[..., i], cmap='gray_r')
+      most = np.abs(maps[..., i]).max()
+      grid[1, i].imshow(maps[..., i], cmap='RdBu_r', vmin=-most, vmax=most)
     grid[0, 0].set_ylabel('filter', fontsize=10)
     grid[1, 0].set_ylabel('feature map', fontsize=10)
     right.suptitle(
       f'first layer: {count} of {kernel.shape[-1]} filters '
-      '(red positive, blue negative), and their maps after norm, activation '
-      'and pooling (each from its least, white, to its greatest, black)',
+      '(red positive, blue negative), and what each gives on the image',
       fontsize=10,
     )
     for ax in [axes, *grid.flat]:

@@ -28,9 +28,12 @@ def define_config() -> flags.FlagHolder:
 
 def define_workdir() -> flags.FlagHolder[str | None]:
   """Defines `--workdir`, which must be given."""
-  holder = flags.DEFINE_string('workdir', None, "the run's folder")
-  flags.mark_flag_as_required('workdir')
-  return holder
+  return _required('workdir', "the run's folder")
+
+
+def define_path() -> flags.FlagHolder[str | None]:
+  """Defines `--path`, which must be given."""
+  return _required('path', 'the file to write')
 
 
 def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
@@ -115,6 +118,12 @@ def check_overrides(argv: list[str], config: ConfigDict) -> None:
       raise ConfigError(
         f'unknown key config.{key};{hint} Keys there: {", ".join(siblings or known)}'
       )
+
+
+def _required(name: str, what: str) -> flags.FlagHolder[str | None]:
+  holder = flags.DEFINE_string(name, None, what)
+  flags.mark_flag_as_required(name)
+  return holder
 
 
 def _parse(argv: list[str]) -> list[str]:

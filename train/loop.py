@@ -16,12 +16,13 @@ import numpy as np
 from .. import architectures, data
 from . import tasks
 from . import workdir as workdirs
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, latest_step
 from .errors import ConfigError, blame
 from .mesh import batch_sharded, check_batch_size, make_mesh, put_batch, replicated
 from .metrics import MetricWriter, logger, read
+from .modules import select, select_frozen, without
 from .optimizer import learning_rate, make_optimizer
-from .state import create_state
+from .state import create_state, load_variables
 from .step import eval_step, train_step
 from .tasks.task import Task, mean
 
@@ -62,17 +63,38 @@ def train_and_evaluate(
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
     table = architectures.summary(model, shape, inputs.dtype)
+  key, one = jax.random.key(config.seed), jnp.zeros((1, *inputs.shape), inputs.dtype)
+  params = jax.eval_shape(functools.partial(model.init, train=False), key, one)[
+    'params'
+  ]
+  frozen = select_frozen(config.frozen, params)
+  fresh = select('config.init_fresh', config.init_fresh, params)
+  loaded = {}
+  if config.init_from and latest_step(workdir) is None:
+    with blame('config.init_from'):
+      loaded = load_variables(config.init_from, model, one.shape, fresh)
   workdirs.claim(workdir, config, dataset.classes, inputs)
   log.info('%s\n%s', config.model.name, table)
+  if loaded:
+    but = f'; afresh: {", ".join(config.init_fresh)}' if fresh else ''
+    log.info('starting from %s%s', config.init_from, but)
+  if frozen:
+    trained = sum(p.size for p in jax.tree.leaves(without(params, frozen)))
+    log.info(
+      'frozen: %s; %s of %s parameters are trained',
+      ', '.join(config.frozen), f'{trained:,}', f'{table.num_params:,}',
+    )  # fmt: skip
 
   # The state, on every device of the mesh, and the two steps as compiled functions.
   everywhere, split = replicated(mesh), batch_sharded(mesh)
-  create = functools.partial(create_state, model=model, tx=tx)
-  state = jax.jit(create, out_shardings=everywhere)(
-    jax.random.key(config.seed), jnp.zeros((1, *inputs.shape), inputs.dtype)
-  )
+  parts = {'model': model, 'tx': tx, 'frozen': frozen}
+  create = functools.partial(create_state, **parts)
+  state = jax.jit(create, out_shardings=everywhere)(key, one, loaded)
+  del loaded  # a second copy
   update = jax.jit(
-    functools.partial(train_step, model=model, task=task, tx=tx),
+    functools.partial(
+      train_step, task=task, aux_loss_weight=config.aux_loss_weight, **parts
+    ),
     in_shardings=(everywhere, split),
     out_shardings=everywhere,
     donate_argnums=0,
@@ -172,6 +194,10 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
       raise ConfigError(f'config.{key}: {config[key]}; expected 1 or more')
   if config.seed < 0:
     raise ConfigError(f'config.seed: {config.seed}; expected 0 or more')
+  if not config.aux_loss_weight >= 0:
+    raise ConfigError(
+      f'config.aux_loss_weight: {config.aux_loss_weight}; expected 0 or more'
+    )
   if config.sample.length < 1 or config.sample.temperature < 0:
     raise ConfigError(
       f'config.sample: length {config.sample.length}, temperature '

@@ -1,11 +1,15 @@
 """Everything that a run carries from one step to the next."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
+
+from .. import architectures
+from .modules import without
 
 
 class TrainState(struct.PyTreeNode):
@@ -15,7 +19,7 @@ class TrainState(struct.PyTreeNode):
     step: int32 scalar, the number of updates made.
     params: the parameters.
     batch_stats: the running statistics of batch norms; empty without any.
-    opt_state: the optimizer's own state.
+    opt_state: the optimizer's own state, for the parameters that are trained.
     key: a typed PRNG key; step n draws its noise from `fold_in(key, n)`.
   """
 
@@ -32,16 +36,51 @@ class TrainState(struct.PyTreeNode):
 
 
 def create_state(
-  key: jax.Array, inputs: jax.Array, *, model: nn.Module, tx: Any
+  key: jax.Array,
+  inputs: jax.Array,
+  loaded: Mapping[str, Any],
+  *,
+  model: nn.Module,
+  tx: Any,
+  frozen: Collection[str] = (),
 ) -> TrainState:
-  """Initialises a run from a typed key and inputs of the shape and dtype to come."""
+  """Initialises a run.
+
+  Args:
+    key: a typed key.
+    inputs: an array of the shape and dtype to come.
+    loaded: variables, `{collection: {module: ...}}`, to take instead of initial ones.
+    model: the model.
+    tx: the optimizer.
+    frozen: the modules that it is not to train.
+  """
   init_key, state_key = jax.random.split(key)
   variables = model.init(init_key, inputs, train=False)
-  params = variables['params']
+  params = variables['params'] | loaded.get('params', {})
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
-    batch_stats=variables.get('batch_stats', {}),
-    opt_state=tx.init(params),
+    batch_stats=variables.get('batch_stats', {}) | loaded.get('batch_stats', {}),
+    opt_state=tx.init(without(params, frozen)),
     key=state_key,
   )
+
+
+def load_variables(
+  path: str, model: nn.Module, input_shape: Sequence[int], fresh: Collection[str]
+) -> dict[str, Any]:
+  """Reads a file of torch's weights, as `create_state` takes them.
+
+  Args:
+    path: the file; see `convscan.architectures.weights.load`.
+    model: the model.
+    input_shape: the shape of its inputs.
+    fresh: the modules that are left out, whatever the file has for them.
+
+  Raises:
+    ImportError, OSError, ValueError: the file can't be read, or does not fit.
+  """
+  variables = architectures.weights.load(
+    model, path, input_shape, allow_missing=tuple(fresh)
+  )
+  return {collection: without(tree, fresh) for collection, tree in variables.items()}

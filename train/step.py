@@ -4,7 +4,7 @@ Nothing here knows of devices: `jit` with shardings makes the same functions run
 one CPU or on a pod, and XLA adds the all-reduce that a split batch needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from .modules import keep_statistics, without
 from .state import TrainState
 from .tasks.task import Batch, Metrics, Task, weighted
 
@@ -23,39 +24,51 @@ def train_step(
   model: nn.Module,
   task: Task,
   tx: optax.GradientTransformation,
+  frozen: Collection[str] = (),
+  aux_loss_weight: float = 0.0,
 ) -> tuple[TrainState, Metrics]:
   """Makes one update of the parameters.
+
+  The loss is that of the logits and, where the model sows some into the collection
+  `aux_logits`, a share of that of each of these. The metrics are of the logits alone.
 
   Args:
     state: the state before the step.
     batch: `inputs`, `targets` and `weights`; see `convscan.data`.
     model: a Linen module, called with `train=True`.
     task: the loss and metrics.
-    tx: the optimizer.
+    tx: the optimizer, of the parameters that are trained.
+    frozen: the modules whose parameters and batch statistics stay as they are.
+    aux_loss_weight: that share.
 
   Returns:
     The state after the step, and each metric as a pair (weighted sum, sum of weights).
   """
   key = jax.random.fold_in(state.key, state.step)
+  trained = without(state.params, frozen)
 
-  def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-    logits, updates = model.apply(
-      {'params': params, 'batch_stats': state.batch_stats},
-      batch['inputs'],
-      train=True,
-      rngs={'dropout': key},
-      mutable=['batch_stats'],
-    )
-    total, weight = weighted(task.losses(logits, batch['targets']), batch['weights'])
+  def loss_fn(trained: Any) -> tuple[jax.Array, Any]:
+    with keep_statistics(frozen):
+      logits, updates = model.apply(
+        {'params': state.params | trained, 'batch_stats': state.batch_stats},
+        batch['inputs'],
+        train=True,
+        rngs={'dropout': key},
+        mutable=['batch_stats', 'aux_logits'],
+      )
+    losses = task.losses(logits, batch['targets'])
+    for aux in jax.tree.leaves(updates.get('aux_logits', {})):
+      losses += aux_loss_weight * task.losses(aux, batch['targets'])
+    total, weight = weighted(losses, batch['weights'])
     return total / jnp.maximum(weight, 1), (logits, updates)
 
-  grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(state.params)
-  changes, opt_state = tx.update(grads, state.opt_state, state.params)
+  grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(trained)
+  changes, opt_state = tx.update(grads, state.opt_state, trained)
   metrics = task.metrics(logits, batch)
   metrics['grad_norm'] = (optax.tree.norm(grads), jnp.ones(()))
   state = state.replace(
     step=state.step + 1,
-    params=optax.apply_updates(state.params, changes),
+    params=state.params | optax.apply_updates(trained, changes),
     batch_stats=updates.get('batch_stats', {}),
     opt_state=opt_state,
   )

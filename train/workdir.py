@@ -15,7 +15,7 @@ import ml_collections
 
 from .. import architectures
 from . import tasks
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, latest_step
 from .errors import ConfigError, blame
 
 # What a run that was killed while it claimed its folder may leave.
@@ -145,12 +145,10 @@ def restore(workdir: str) -> tuple[Any, dict[str, Any]]:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
     {'batch_stats': {}} | dict(variables),
   )
-  if not os.path.isdir(os.path.join(workdir, 'checkpoints')):
+  step = latest_step(workdir)
+  if step is None:
     raise ConfigError(f'--workdir: {workdir!r} holds no checkpoint yet')
   with contextlib.closing(Checkpoints(workdir, keep=None)) as checkpoints:
-    step = checkpoints.latest_step()
-    if step is None:
-      raise ConfigError(f'--workdir: {workdir!r} holds no checkpoint yet')
     return model, checkpoints.restore_variables(step, like)
 
 

@@ -294,6 +294,15 @@ def test_a_config_that_is_not_there(tmp_path):
   assert "did you mean 'digits_lenet'?" in done.stderr
 
 
+def test_exporting_a_model_that_torch_lacks(finished, tmp_path):
+  path = tmp_path / 'out.safetensors'
+  done = _command(f'--workdir={finished[0]}', f'--path={path}', module='export')
+  assert done.returncode == 2
+  assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+  assert 'LeNet' in done.stderr
+  assert not path.exists()
+
+
 def test_evaluating_a_folder_without_a_run(tmp_path):
   done = _command(f'--workdir={tmp_path}', module='evaluate')
   assert done.returncode == 2

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 import convscan.architectures as arch
+from convscan.architectures.cnn.googlenet import sow_logits
 from convscan.train import tasks
 from convscan.train.mesh import batch_sharded, make_mesh, put_batch, replicated
 from convscan.train.state import create_state
@@ -36,7 +38,7 @@ def _batch(seed=0, weights=None):
 def _state(model, tx, sharding=None):
   create = functools.partial(create_state, model=model, tx=tx)
   inputs = jnp.zeros((1, 8, 8, 1))
-  return jax.jit(create, out_shardings=sharding)(jax.random.key(0), inputs)
+  return jax.jit(create, out_shardings=sharding)(jax.random.key(0), inputs, {})
 
 
 def _run(model, devices, steps=3, tx=None):
@@ -128,3 +130,36 @@ def test_padding_does_not_count(model):
   assert mean([metrics])['accuracy'] == pytest.approx(right)
   np.testing.assert_allclose(predictions['log_prob'], own, rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(predictions['predicted'], logits.argmax(-1))
+
+
+class _TwoHeads(nn.Module):
+  """A dense layer and, in training, a second one whose logits are sown."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    x = x.reshape(len(x), -1)
+    aux = nn.Dense(10, name='second')(x)
+    if train:
+      sow_logits(self, 'aux', aux)
+    return nn.Dense(10, name='main')(x)
+
+
+def test_auxiliary_losses_are_added_by_their_weight():
+  model, tx, batch = _TwoHeads(), optax.sgd(1.0), _batch()
+  create = functools.partial(create_state, model=model, tx=tx)
+  state = create(jax.random.key(0), batch['inputs'], {})
+  new, metrics = train_step(
+    state, batch, model=model, task=TASK, tx=tx, aux_loss_weight=0.3
+  )
+  x = batch['inputs'].reshape(BATCH, -1).astype(np.float64)
+  for head, weight in [('main', 1.0), ('second', 0.3)]:
+    kernel = np.asarray(state.params[head]['kernel'], np.float64)
+    p = np.exp(x @ kernel)
+    p /= p.sum(-1, keepdims=True)
+    log_p = np.log(p[np.arange(BATCH), batch['targets']])
+    p[np.arange(BATCH), batch['targets']] -= 1
+    np.testing.assert_allclose(
+      new.params[head]['kernel'], kernel - weight * x.T @ p / BATCH, atol=1e-5
+    )
+    if head == 'main':
+      assert float(metrics['loss'][0]) == pytest.approx(-log_p.sum(), rel=1e-5)

@@ -1,8 +1,11 @@
 """One label for each image or sequence."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
 
 from .. import figures
 from .task import Task, class_losses, class_metrics
@@ -23,11 +26,36 @@ def draw(
     figures.curves(folder, history, 'accuracy', 'accuracy'),
     figures.confusion(folder, predictions, dataset.classes),
   ]
-  if hasattr(model, 'features'):
-    image = jnp.asarray(dataset.splits['test'][0]['inputs'])[None]
-    maps = model.apply(variables, image, train=False, method='features')
-    drawn.append(figures.first_layer(folder, variables['params'], image, maps))
+  image = dataset.splits['test'][0]['inputs']
+  if found := first_convolution(model, variables, image):
+    drawn.append(figures.first_layer(folder, image, *found))
   return drawn
+
+
+def first_convolution(
+  model: nn.Module, variables: Any, image: Any
+) -> tuple[np.ndarray, np.ndarray] | None:
+  """Returns the kernel of a model's first convolution, and what it makes of an image.
+
+  None without a convolution over the image's height and width.
+  """
+  found: list[tuple[np.ndarray, np.ndarray]] = []
+
+  def observe(
+    call: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    context: nn.module.InterceptorContext,
+  ) -> Any:
+    outputs = call(*args, **kwargs)
+    kernel = context.module.variables.get('params', {}).get('kernel')
+    if not found and np.ndim(kernel) == getattr(outputs, 'ndim', None) == 4:
+      found.append((kernel, outputs[0]))
+    return outputs
+
+  with nn.intercept_methods(observe):
+    model.apply(variables, jnp.asarray(image)[None], train=False)
+  return found[0] if found else None
 
 
 TASK = Task(
