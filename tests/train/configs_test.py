@@ -2,15 +2,21 @@
 
 import importlib
 
+import jax
+import jax.numpy as jnp
 import pytest
+from safetensors.numpy import save_file
 
+import convscan.architectures as arch
 from convscan.train import flags
 from convscan.train.loop import train_and_evaluate
 
 # Sizes that make a step quick; everything else is the experiment's own.
 SHRUNK = {
+  'digits_finetune': {},
   'digits_gru': {'model.hidden_features': 16},
   'digits_lenet': {},
+  'digits_resnet': {},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }
 
@@ -26,5 +32,10 @@ def test_it_takes_a_step(name, tmp_path):
     {'num_train_steps': 1, 'optimizer.warmup_steps': 0, 'sample.length': 8}
     | SHRUNK[name]
   )
+  if config.init_from:  # weights of a model of other classes
+    model = arch.build(config.model.name, num_classes=3)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), train=False)
+    config.init_from = str(tmp_path / 'other.safetensors')
+    save_file(arch.weights.to_torch(model, variables), config.init_from)
   metrics = train_and_evaluate(config, str(tmp_path / 'run'))
   assert metrics['eval/loss'] > 0
