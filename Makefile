@@ -1,8 +1,9 @@
-# make demo     trains a CNN on handwritten digits
-# make test     runs the test suite
-# make peers    compares with torch, torchvision, timm, Keras and others, which it installs
-# make lint     formatting, lint, types
-# make lock     renews the locked versions
+# make demo       trains a CNN on handwritten digits
+# make test       runs the test suite
+# make test-long  runs the tests that it leaves out, of all networks
+# make peers      compares with torch, torchvision, timm, Keras and others, which it installs
+# make lint       formatting, lint, types
+# make lock       renews the locked versions
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
   --constraint requirements.lock --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test peers lint lock clean
+.PHONY: help demo test test-long peers lint lock clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,6 +22,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 -m long $(TESTS)
 
 peers: $(VENV)/installed-peers
 	$(BIN)/python -m pytest -n 2 $(or $(TESTS),tests/peers)

@@ -8,16 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from torch_networks import import_torchvision, prepared
+from torch_networks import import_torchvision
 
 # Before timm and transformers, which import it too.
 import_torchvision()
-
-
-@pytest.fixture(scope='session')
-def published() -> Callable[..., Any]:
-  """Returns `torch_networks.prepared`."""
-  return prepared
 
 
 @pytest.fixture(scope='session')
