@@ -59,15 +59,19 @@ def make_images(which: str, min_size: int) -> np.ndarray:
   """
   batch, *sides, channels = IMAGES[which]
   more = max(min_size + min_size % 2 - 64, 0)
-  shape = (batch, *(side + more for side in sides), channels)
+  return make_noise(which, (batch, *(side + more for side in sides), channels))
+
+
+def make_noise(key: str, shape: tuple[int, ...]) -> np.ndarray:
+  """Returns images of noise, `[batch, ...]`, whose contrast falls by half."""
   # Noise alone is the same to a network that does not normalise, but for its contrast.
-  contrast = 1 / np.linspace(1, 2, batch, dtype=np.float32).reshape(-1, 1, 1, 1)
-  return 2 * contrast * _uniform(which, shape)
+  contrast = 1 / np.linspace(1, 2, shape[0], dtype=np.float32)
+  return 2 * contrast.reshape(-1, *(1 for _ in shape[1:])) * _uniform(key, shape)
 
 
 def make_array(key: str, shape: tuple[int, ...]) -> np.ndarray:
   """Returns the array of a network that torch calls `key`, in float32."""
-  *_, module, kind = key.split('.')
+  path, _, kind = key.rpartition('.')
   match kind:
     case 'running_mean':
       return np.zeros(shape, np.float32)
@@ -75,13 +79,13 @@ def make_array(key: str, shape: tuple[int, ...]) -> np.ndarray:
       return np.ones(shape, np.float32)
     case 'bias':
       return 0.17 * _uniform(key, shape)
-    case 'layer_scale':
+    case 'layer_scale' | 'layer_scale_parameter' | 'gamma':
       return 0.75 + 0.25 * _uniform(key, shape)
     case 'weight' if len(shape) == 1:  # a normalisation's
       return 1 + 0.5 * _uniform(key, shape)
     case 'weight':  # He et al. 2015, https://arxiv.org/abs/1502.01852
       bound = math.sqrt(6 / math.prod(shape[1:]))
-      if module in ('fc1', 'fc2') and len(shape) == 4:  # squeeze and excitation's
+      if path.endswith(('fc1', 'fc2')) and len(shape) == 4:  # squeeze and excitation's
         bound *= 0.3  # or maps that multiply themselves would grow from block to block
       return np.float32(bound) * _uniform(key, shape)
   raise ValueError(f'key: got {key!r}, expected the name of a weight or statistic')

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from seeded import make_array, make_images
+from seeded import make_array, make_images, make_noise
 
 # The modules whose outputs the feature maps are, in order, by a network's name.
 _STAGES = {
@@ -93,9 +93,9 @@ def prepare(net: Any, shape: Sequence[int] = (4, 3, 96, 96)) -> Any:
 
 
 def prepared(
-  name: str, min_size: int, dtype: torch.dtype = torch.float32, **options: Any
+  name: str, min_size: int = 1, dtype: torch.dtype = torch.float32, **options: Any
 ) -> Any:
-  """Returns a network of torchvision's whose numbers tell something; see `seeded`.
+  """Returns a network of torchvision's, prepared as `prepare` does.
 
   Args:
     name: the network's.
@@ -106,12 +106,25 @@ def prepared(
   if name in ('googlenet', 'inception_v3'):
     options.setdefault('init_weights', False)  # minutes, for weights replaced below
   net = import_torchvision().models.get_model(name, weights=None, **options)
+  batch, *sides, channels = make_images('calibration', min_size).shape
+  return prepare(net.to(dtype), (batch, channels, *sides))
+
+
+def prepare(net: Any, shape: Sequence[int] = (8, 3, 96, 96)) -> Any:
+  """Gives a network such weights that its numbers tell something; see `seeded`.
+
+  Args:
+    net: any network of torch's.
+    shape: `[batch, channels, height, width]` of the images whose statistics it gets;
+      a variance is theirs, and not torch's unbiased estimate of another's.
+  """
   for key, tensor in net.state_dict().items():
     if tensor.is_floating_point():
       tensor.copy_(torch.from_numpy(make_array(key, tuple(tensor.shape))))
-  net = net.to(dtype).eval()
+  batch, channels, *sides = shape
+  net.eval()
   with torch.no_grad(), _calibrating(net):
-    net(_to_torch(net, make_images('calibration', min_size)))
+    net(_to_torch(net, make_noise('calibration', (batch, *sides, channels))))
   return net.eval()
 
 

@@ -30,6 +30,16 @@ def pair(request: pytest.FixtureRequest) -> Any:
 
 
 each = pytest.mark.parametrize('pair', seeded.KINDS, indirect=True)
+# Those whose gradient is compiled in seconds.
+SMALL = ('alexnet', 'resnet18', 'squeezenet1_1', 'vgg13_bn')
+each_or_small = pytest.mark.parametrize(
+  'pair',
+  [
+    pytest.param(name, marks=[] if name in SMALL else pytest.mark.long)
+    for name in seeded.KINDS
+  ],
+  indirect=True,
+)
 
 
 @each
@@ -83,7 +93,7 @@ def test_a_round_trip_returns_every_array(pair: Any) -> None:
   assert not unexpected
 
 
-@each
+@each_or_small
 def test_every_leaf_matters(pair: Any) -> None:
   _, _, model, variables = pair
   x = jnp.asarray(seeded.make_images('even', model.min_size)[:1])
