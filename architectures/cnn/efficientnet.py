@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from ..layers import ConvNormAct, SqueezeExcite
+from ..layers import BatchNorm, ConvNormAct, SqueezeExcite
 from .inverted_residual import FusedInvertedResidual, InvertedResidual
 from .network import Layer, Network
 from .widths import make_divisible
@@ -160,7 +160,7 @@ class EfficientNetV2(EfficientNet):
   (32, 1280)
   """
 
-  norm: Layer = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-3)
+  norm: Layer = partial(BatchNorm, momentum=0.9, epsilon=1e-3)
   rows: Sequence[Row] = _V2_S
   stem_features: int = 24
   last_features: int | None = 1280
@@ -169,7 +169,7 @@ class EfficientNetV2(EfficientNet):
 
 
 # B5 and larger were trained elsewhere.
-_norm = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
+_norm = partial(BatchNorm, momentum=0.99, epsilon=1e-3)
 
 MODELS = {
   'efficientnet_b0': partial(EfficientNet, width=1.0, depth=1.0, dropout_rate=0.2),

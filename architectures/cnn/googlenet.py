@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers import ConvNormAct
+from ..layers import BatchNorm, ConvNormAct
 from ..ops import adaptive_avg_pool, max_pool
 from .network import DenseHead, Layer, Network
 
@@ -146,7 +146,7 @@ class GoogLeNet(Network):
   {'aux1': (2, 10), 'aux2': (2, 10)}
   """
 
-  norm: Layer = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-3)
+  norm: Layer = partial(BatchNorm, momentum=0.9, epsilon=1e-3)
   aux_logits: bool = True
   dropout_rate: float = 0.2
   aux_dropout_rate: float = 0.7

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers import ConvNormAct
+from ..layers import BatchNorm, ConvNormAct
 from ..ops import avg_pool, max_pool
 from .googlenet import sow_logits
 from .network import Head, Layer, Network
@@ -154,7 +154,7 @@ class InceptionV3(Network):
    'stage3': (16, 768), 'stage4': (32, 2048)}
   """
 
-  norm: Layer = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-3)
+  norm: Layer = partial(BatchNorm, momentum=0.9, epsilon=1e-3)
   aux_logits: bool = True
   dropout_rate: float = 0.5
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
-from ..layers import Conv, Dropout
+from ..layers import BatchNorm, Conv, Dropout
 from ..ops import avg_pool, max_pool
 
 
@@ -166,7 +166,7 @@ MODELS = {
     padding=1,
     act=nn.relu,
     pool=max_pool,
-    norm=partial(nn.BatchNorm, momentum=0.9),
+    norm=partial(BatchNorm, momentum=0.9),
     dropout_rate=0.5,
   ),
 }

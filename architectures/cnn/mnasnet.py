@@ -9,6 +9,7 @@ from functools import partial
 import flax.linen as nn
 from jax import Array
 
+from ..layers import BatchNorm
 from .mobilenet_v2 import MobileNetV2, Row
 from .network import Layer
 
@@ -23,7 +24,7 @@ class MNASNet(MobileNetV2):
    'stage6': (32, 192), 'stage7': (32, 320), 'stage8': (32, 1280)}
   """
 
-  norm: Layer = partial(nn.BatchNorm, momentum=0.9997, epsilon=1e-5)
+  norm: Layer = partial(BatchNorm, momentum=0.9997, epsilon=1e-5)
   rows: Sequence[Row] = (
     Row(1, 3, 1, 16, 1),
     Row(3, 3, 2, 24, 3),

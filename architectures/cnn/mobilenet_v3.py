@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from ..layers import ConvNormAct, SqueezeExcite
+from ..layers import BatchNorm, ConvNormAct, SqueezeExcite
 from .inverted_residual import InvertedResidual
 from .network import DenseHead, Layer, Network
 from .widths import make_divisible
@@ -92,7 +92,7 @@ class MobileNetV3(Network):
    'stage3': (16, 48), 'stage4': (32, 96), 'stage5': (32, 576)}
   """
 
-  norm: Layer = partial(nn.BatchNorm, momentum=0.99, epsilon=1e-3)
+  norm: Layer = partial(BatchNorm, momentum=0.99, epsilon=1e-3)
   blocks: Sequence[Sequence[Row]] = _SMALL
   stage_strides: Sequence[int] = (2, 2, 2, 2)
   hidden: int = 1024

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers import Conv, Dropout
+from ..layers import BatchNorm, Conv, Dropout
 from ..ops import adaptive_avg_pool, global_avg_pool
 
 Layer = Callable[..., Any]  # Makes a layer, or is one.
@@ -122,7 +122,7 @@ class Network(nn.Module):
 
   num_classes: int = 1000
   conv: Layer = Conv
-  norm: Layer = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+  norm: Layer = partial(BatchNorm, momentum=0.9, epsilon=1e-5)
   dtype: Dtype | None = None
   param_dtype: Dtype = jnp.float32
   dropout_rate: float = 0.0

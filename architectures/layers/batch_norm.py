@@ -3,13 +3,18 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.typing import Dtype, Initializer
 from jax import Array
 
+from ..ops.batch_norm import batch_norm, batch_statistics
 
-class BatchNorm(nn.BatchNorm):
-  """`flax.linen.BatchNorm`, which also takes its statistics of parts of the batch.
 
-  Its fields and variables are flax's. What a batch is depends on where it runs:
+class BatchNorm(nn.Module):
+  """Normalises each channel by the batch's statistics, or by running ones.
+
+  Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167. The fields and variables are
+  those of `flax.linen.BatchNorm`, channels last; its derivative stores the input alone.
+  What a batch is depends on where it runs:
 
   - Under `jax.jit` the batch is the whole array, on however many devices it lies: the
     statistics are synchronised.
@@ -18,10 +23,21 @@ class BatchNorm(nn.BatchNorm):
     running ones move towards the average of all: at once, and not once a group as
     there. With the number of examples that a device has, these are the statistics of
     each device, and only the running ones need communication.
-  - Under `jax.shard_map` the batch is the device's own; `axis_name`, of flax, names the
-    axes of the mesh to synchronise over.
+  - Under `jax.shard_map` the batch is the device's own; `axis_name` names the axis of
+    the mesh to synchronise over.
 
   Attributes:
+    use_running_average: whether to normalise by the running statistics.
+    momentum: how much of the running statistics a batch leaves.
+    epsilon: added to the variance.
+    dtype: of the output; by default that which the input and the parameters promote to.
+      The computation is in float32 at least.
+    param_dtype: of the parameters.
+    use_bias: whether to add a bias.
+    use_scale: whether to scale.
+    bias_init: of `bias`, `[features]`.
+    scale_init: of `scale`, `[features]`.
+    axis_name: the axis of `jax.shard_map` or `jax.vmap` to synchronise over.
     ghost_batch: how many examples share statistics; None for all.
     frozen: whether to normalise by the running statistics, and by the scale and bias as
       they are, in training too, as torchvision's `FrozenBatchNorm2d`: their gradients
@@ -39,6 +55,16 @@ class BatchNorm(nn.BatchNorm):
   [-1.0, 1.0, -1.0, 1.0]
   """
 
+  use_running_average: bool | None = None
+  momentum: float = 0.99
+  epsilon: float = 1e-5
+  dtype: Dtype | None = None
+  param_dtype: Dtype = jnp.float32
+  use_bias: bool = True
+  use_scale: bool = True
+  bias_init: Initializer = nn.initializers.zeros_init()
+  scale_init: Initializer = nn.initializers.ones_init()
+  axis_name: str | None = None
   ghost_batch: int | None = None
   frozen: bool = False
 
@@ -48,55 +74,53 @@ class BatchNorm(nn.BatchNorm):
       raise ValueError(
         f'ghost_batch: got {self.ghost_batch}, expected a positive number of examples'
       )
-    if self.frozen:
-      self.use_running_average = True
     super().__post_init__()
 
-  def __call__(
-    self,
-    x: Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: Array | None = None,
-  ) -> Array:
+  @nn.compact
+  def __call__(self, x: Array, use_running_average: bool | None = None) -> Array:
     """Normalises `[batch, ..., features]`.
 
     Args:
       x: the array.
       use_running_average: as the field, if that is None.
-      mask: which entries the statistics are of, broadcastable to `x`.
     """
-    if self.frozen:
-      use_running_average = None
-    average = nn.merge_param(
+    running = self.frozen or nn.merge_param(
       'use_running_average', self.use_running_average, use_running_average
     )
-    grouped = self.ghost_batch is not None and not average
-    if self.is_initializing() or not (self.frozen or grouped):
-      return super().__call__(x, use_running_average, mask=mask)
-    plain = self.clone(
-      name=None, use_running_average=average, ghost_batch=None, frozen=False
-    )
-    if self.frozen:
-      return plain.apply(jax.lax.stop_gradient(self.variables), x)
-    return self._by_groups(plain, x, mask)
+    shape = x.shape[-1:]
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape, jnp.float32)
+    var = self.variable('batch_stats', 'var', jnp.ones, shape, jnp.float32)
+    scale: Array | float = 1.0
+    bias: Array | float = 0.0
+    if self.use_scale:
+      scale = self.param('scale', self.scale_init, shape, self.param_dtype)
+    if self.use_bias:
+      bias = self.param('bias', self.bias_init, shape, self.param_dtype)
+    given = mean.value, var.value, scale, bias
+    dtype = self.dtype or jnp.result_type(x, scale, bias)
+    if running:
+      given = jax.lax.stop_gradient(given) if self.frozen else given
+      return batch_norm(x, *given, self.epsilon, dtype)
 
-  @nn.nowrap
-  def _by_groups(self, plain: nn.Module, x: Array, mask: Array | None) -> Array:
-    """Applies a plain normalisation to each group, and averages what it keeps."""
-    if x.shape[0] % self.ghost_batch:
-      raise ValueError(
-        f'ghost_batch: got {self.ghost_batch}, expected a divisor of the batch of '
-        f'{x.shape[0]}'
-      )
+    # No axis has a name yet while a model is initialised.
+    axis_name = None if self.is_initializing() else self.axis_name
 
-    def split(x: Array) -> Array:
-      return x.reshape(-1, self.ghost_batch, *x.shape[1:])
+    def normalise(x: Array) -> tuple[Array, tuple[Array, Array]]:
+      statistics = batch_statistics(x, axis_name)
+      return batch_norm(x, *statistics, scale, bias, self.epsilon, dtype), statistics
 
-    groups = split(x), None if mask is None else split(jnp.broadcast_to(mask, x.shape))
-    y, updates = jax.vmap(
-      lambda x, mask: plain.apply(self.variables, x, mask=mask, mutable='batch_stats')
-    )(*groups)
-    for name, values in updates['batch_stats'].items():
-      self.put_variable('batch_stats', name, values.mean(0))
-    return y.reshape(x.shape)
+    if self.is_initializing():
+      return normalise(x)[0]
+    if self.ghost_batch is None:
+      y, statistics = normalise(x)
+    else:
+      if len(x) % self.ghost_batch:
+        raise ValueError(
+          f'ghost_batch: got {self.ghost_batch}, expected a divisor of the batch of '
+          f'{len(x)}'
+        )
+      y, groups = jax.vmap(normalise)(x.reshape(-1, self.ghost_batch, *x.shape[1:]))
+      y, statistics = y.reshape(x.shape), jax.tree.map(lambda s: s.mean(0), groups)
+    for kept, new in zip((mean, var), statistics, strict=True):
+      kept.value = self.momentum * kept.value + (1 - self.momentum) * new
+    return y

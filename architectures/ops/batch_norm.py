@@ -6,6 +6,7 @@ become one factor and one term a channel.
 
 import jax
 import jax.numpy as jnp
+from flax.typing import Dtype
 from jax import lax
 
 
@@ -40,6 +41,7 @@ def batch_norm(
   scale: jax.Array | float = 1.0,
   bias: jax.Array | float = 0.0,
   epsilon: float = 1e-5,
+  dtype: Dtype | None = None,
 ) -> jax.Array:
   r"""Normalises each channel by given statistics.
 
@@ -52,9 +54,10 @@ def batch_norm(
     scale: `[channels]` or a number, :math:`\gamma`.
     bias: `[channels]` or a number, :math:`\beta`.
     epsilon: what keeps the root from 0.
+    dtype: of the output; by default that of `x`.
 
   Returns:
-    An array of the shape and dtype of `x`, computed in float32 at least.
+    An array of the shape of `x`, computed in float32 at least.
 
   Example:
     >>> x = jnp.array([[1.0, 2.0], [3.0, 2.0]])
@@ -65,4 +68,4 @@ def batch_norm(
   term = bias - mean * factor
   wide = x.astype(jnp.promote_types(x.dtype, factor.dtype))
   shape = (1,) * (x.ndim - 1) + (-1,)
-  return (wide * factor.reshape(shape) + term.reshape(shape)).astype(x.dtype)
+  return (wide * factor.reshape(shape) + term.reshape(shape)).astype(dtype or x.dtype)

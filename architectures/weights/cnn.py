@@ -230,7 +230,7 @@ def _check_epsilon(model: Any, library: str) -> None:
   if library == 'timm' and expected not in (None, epsilon):
     raise ValueError(
       f'norm: got an epsilon of {epsilon}, expected {expected} as in timm: build the '
-      f'model with norm=partial(flax.linen.BatchNorm, epsilon={expected})'
+      f'model with norm=partial(BatchNorm, epsilon={expected})'
     )
 
 

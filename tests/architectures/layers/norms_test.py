@@ -108,22 +108,11 @@ def test_the_gradient_of_a_ghost_batch_is_its_own():
   close(got['params'], want['params'])
 
 
-def test_a_mask_leaves_entries_out_of_the_statistics_of_a_ghost_batch():
-  x, variables = example()
-  mask = np.arange(3).reshape(1, 3, 1, 1) < 2
-  layer = BatchNorm(use_running_average=False, momentum=0.9, ghost_batch=4)
-  y, updated = layer.apply(variables, jnp.float32(x), mask=mask, mutable='batch_stats')
-  want, stats = by_groups(x[:, :2], variables, 4)
-  close(y[:, :2], want)
-  close(updated['batch_stats'], stats)
-
-
 @pytest.mark.parametrize('fields', [{}, {'ghost_batch': 2}])
 def test_in_evaluation_it_is_flaxs(fields):
   x, variables = example()
   y = BatchNorm(**fields).apply(variables, x, use_running_average=True)
-  want = nn.BatchNorm(use_running_average=True).apply(variables, x)
-  np.testing.assert_array_equal(y, want)
+  close(y, nn.BatchNorm(use_running_average=True).apply(variables, x))
 
 
 @pytest.mark.parametrize('train', [True, False])
