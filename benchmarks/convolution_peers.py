@@ -1,8 +1,9 @@
-"""The networks that `convolution.py` times: ours, the same of flax's layers, torch's."""
+"""The networks that `convolution.py` times: ours, of flax's layers, torch's."""
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -13,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from rounds import num_cores
 
 import convscan.architectures as arch
+from convscan.architectures.layers import BatchNorm
 
 PASSES = ('training', 'inference')
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
-Call = Callable[[], Any]
 
 
 def flax_conv(
@@ -74,37 +76,47 @@ def flax_pooling(model: nn.Module) -> Iterator[None]:
     yield
 
 
+def flax_layers(model: Any) -> Any:
+  """Returns the same network of flax's convolutions and normalisations."""
+  norm = model.norm
+  if norm.func is BatchNorm:
+    norm = partial(nn.BatchNorm, **norm.keywords)
+  return model.clone(conv=flax_conv, norm=norm)
+
+
 class Jax:
-  """A network's passes as compiled functions, and what compiling them took."""
+  """A network's passes, compiled, and what that took.
 
-  def __init__(self, name: str, images: np.ndarray, dtype: str, layers: str):
-    fields: dict[str, Any] = {'dtype': jnp.dtype(dtype)}
-    pooling: Any = contextlib.nullcontext
-    self.model = arch.build(name, **fields)
-    if (
-      layers == 'ours'
-      and isinstance(self.model.norm, partial)
-      and self.model.norm.func is nn.BatchNorm
-    ):
-      from convscan.architectures.layers.batch_norm import BatchNorm
+  Attributes:
+    seconds: of tracing and compiling each pass.
+    peak_bytes: what each pass needs besides its arguments, by XLA's plan.
+  """
 
-      self.model = self.model.clone(norm=partial(BatchNorm, **self.model.norm.keywords))
-    if layers == 'flax':
-      self.model = self.model.clone(conv=flax_conv)
-      pooling = partial(flax_pooling, self.model)
+  def __init__(self, name: str, images: np.ndarray, dtype: str, *, flax: bool = False):
+    self.model: Any = arch.build(name, dtype=jnp.dtype(dtype))
+    pooling: Any = contextlib.nullcontext()
+    if flax:
+      self.model = flax_layers(self.model)
+      pooling = flax_pooling(self.model)
     self.tx = optax.sgd(LEARNING_RATE, MOMENTUM)
     self.images = jnp.asarray(images)
     self.labels = jnp.arange(len(images)) % 1000
-    with pooling():
+    with pooling:
       self.state = jax.jit(self.init)(jax.random.key(0), self.images)
-      traced = {
-        'training': jax.jit(self.train, donate_argnums=0).trace(
-          self.state, self.images, self.labels
+      calls = {
+        'training': (
+          jax.jit(self.train, donate_argnums=0),
+          (self.state, self.images, self.labels),
         ),
-        'inference': jax.jit(self.infer).trace(self.state[0], self.images),
+        'inference': (jax.jit(self.infer), (self.state[0], self.images)),
       }
-    self.traced = traced
-    self.compiled = {key: t.lower().compile() for key, t in traced.items()}
+      self.seconds, self.peak_bytes, self.compiled = {}, {}, {}
+      for key, (function, args) in calls.items():
+        began = time.perf_counter()
+        compiled = function.lower(*args).compile()
+        self.seconds[key] = time.perf_counter() - began
+        self.peak_bytes[key] = compiled.memory_analysis().temp_size_in_bytes
+        self.compiled[key] = compiled
 
   def init(self, key: Array, images: Array) -> Any:
     variables = self.model.init(key, images, train=False)
@@ -115,7 +127,7 @@ class Jax:
 
     def loss(params: Any) -> Any:
       logits, updates = self.model.apply(
-        variables | {'params': params},
+        {**variables, 'params': params},
         images,
         train=True,
         rngs={'dropout': key},
@@ -142,35 +154,43 @@ class Jax:
 
 
 class Torch:
-  """A network of torchvision's, channels last."""
+  """A network of torchvision's, its maps in channels-last memory."""
 
   def __init__(self, name: str, images: np.ndarray, dtype: str):
     import torch
     from torch_networks import import_torchvision
 
-    self.torch = torch
+    self.torch, self.dtype = torch, getattr(torch, dtype)
+    self.device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
     torch.manual_seed(0)
-    self.device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    torch.set_num_threads(len(__import__('os').sched_getaffinity(0)))
-    models = import_torchvision().models
-    self.net = models.get_model(name, weights=None).to(
-      self.device, memory_format=torch.channels_last
-    )
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
-    self.images = x.to(self.device, memory_format=torch.channels_last)
+    torch.set_num_threads(num_cores())
+    layout = {'device': self.device, 'memory_format': torch.channels_last}
+    self.net = import_torchvision().models.get_model(name, weights=None).to(**layout)
+    self.images = torch.from_numpy(images).permute(0, 3, 1, 2).to(**layout)
     self.labels = (torch.arange(len(images)) % 1000).to(self.device)
     self.optimizer = torch.optim.SGD(
       self.net.parameters(), LEARNING_RATE, momentum=MOMENTUM
     )
 
+  def logits(self) -> Any:
+    mixed = self.dtype != self.torch.float32
+    with self.torch.autocast(self.device, self.dtype, enabled=mixed):
+      return self.net(self.images)
+
+  def wait(self) -> None:
+    if self.device == 'cuda':
+      self.torch.cuda.synchronize()
+
   def training(self) -> None:
     self.net.train()
     self.optimizer.zero_grad()
-    logits = self.net(self.images)
-    self.torch.nn.functional.cross_entropy(logits, self.labels).backward()
+    logits = self.logits()
+    self.torch.nn.functional.cross_entropy(logits.float(), self.labels).backward()
     self.optimizer.step()
+    self.wait()
 
   def inference(self) -> None:
     self.net.eval()
     with self.torch.inference_mode():
-      self.net(self.images)
+      self.logits()
+    self.wait()

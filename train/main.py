@@ -8,11 +8,13 @@ The same command again goes on where the run was stopped.
 
 from ml_collections import ConfigDict
 
+from .allocator import keep_freed_memory
 from .flags import define_config, define_workdir, run
 
 
 def main(config: ConfigDict, workdir: str) -> None:
   """Trains."""
+  keep_freed_memory()
   from .loop import train_and_evaluate  # flags are checked before jax is loaded
 
   train_and_evaluate(config, workdir)
