@@ -1,6 +1,6 @@
 """Convolution as a Linen module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -35,6 +35,8 @@ class Conv(nn.Module):
     bias_init: Of `bias`, `[features]`.
     padding_mode: What to pad with: `'zeros'`, `'reflect'`, `'replicate'` or
       `'circular'`, as in `convscan.architectures.ops.pad`.
+    kernel_transform: What is done to the kernel before it is used, as
+      `convscan.architectures.ops.standardise_kernel`; None for nothing.
 
   Example:
     >>> layer = Conv(8, (3, 3), strides=2, padding=1)
@@ -55,6 +57,7 @@ class Conv(nn.Module):
   kernel_init: Initializer = nn.initializers.lecun_normal()
   bias_init: Initializer = nn.initializers.zeros_init()
   padding_mode: str = 'zeros'
+  kernel_transform: Callable[[jax.Array], jax.Array] | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -112,4 +115,5 @@ class Conv(nn.Module):
   @nn.nowrap
   def make_kernel(self, shape: Sequence[int]) -> jax.Array:
     """Makes the kernel of its parameters; a subclass may have others."""
-    return self.param('kernel', self.kernel_init, tuple(shape), self.param_dtype)
+    kernel = self.param('kernel', self.kernel_init, tuple(shape), self.param_dtype)
+    return kernel if self.kernel_transform is None else self.kernel_transform(kernel)

@@ -1,8 +1,6 @@
 """Stochastic depth: dropping what a block adds to its shortcut."""
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jax import Array
 
 
@@ -18,7 +16,8 @@ class StochasticDepth(nn.Module):
   Raises:
     ValueError: `rate` or `mode` is none of these.
 
-  >>> x = jnp.ones((8, 1, 1, 3))
+  >>> import jax
+  >>> x = jax.numpy.ones((8, 1, 1, 3))
   >>> rngs = {'dropout': jax.random.key(0)}
   >>> y = StochasticDepth(0.5).apply({}, x, deterministic=False, rngs=rngs)
   >>> sorted(set(y.ravel().tolist()))
@@ -47,11 +46,5 @@ class StochasticDepth(nn.Module):
       deterministic: whether to return `x` as it is; else the rng stream `dropout` is
         drawn from.
     """
-    if deterministic or self.rate == 0:
-      return x
-    rows = x.shape[0] if self.mode == 'row' else 1
-    keep = 1 - self.rate
-    kept = jax.random.bernoulli(
-      self.make_rng('dropout'), keep, (rows,) + (1,) * (x.ndim - 1)
-    )
-    return jnp.where(kept, x / keep, jnp.zeros_like(x))
+    shared = range(1 if self.mode == 'row' else 0, x.ndim)
+    return nn.Dropout(self.rate, shared)(x, deterministic=deterministic)
