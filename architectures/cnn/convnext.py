@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps `[batch, height, width, features]` to its like."""
-    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+    types: dict[str, Any] = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
     dense = partial(nn.Dense, **types)
     channels = self.features
     y = self.conv(channels, (7, 7), padding=3, groups=channels, name='conv')(x)
@@ -78,7 +79,7 @@ class NormHead(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Returns logits `[batch, num_classes]` in float32."""
-    types = {'dtype': jnp.float32, 'param_dtype': self.param_dtype}
+    types: dict[str, Any] = {'dtype': jnp.float32, 'param_dtype': self.param_dtype}
     x = bind_norm(self.norm, train, **types)(name='norm')(global_avg_pool(x))
     x = Dropout(self.dropout_rate)(x, deterministic=not train)
     return nn.Dense(self.num_classes, name='dense', **types)(x)

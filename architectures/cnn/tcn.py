@@ -47,7 +47,7 @@ class TemporalBlock(nn.Module):
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
     """Maps `[batch, time, channels]` to `[batch, time, features]`."""
-    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+    types: dict[str, Any] = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
     before = (self.kernel_size - 1) * self.dilation
     y = x
     for name in ('conv1', 'conv2'):
@@ -113,7 +113,7 @@ class TemporalConvNet(nn.Module):
 
   def setup(self) -> None:
     """Makes the layers."""
-    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+    types: dict[str, Any] = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
     self.dropout = Dropout(self.dropout_rate)
     if self.vocab_size is not None:
       self.embed = Embed(self.vocab_size, self.embedding_features, **types)

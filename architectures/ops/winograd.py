@@ -6,7 +6,7 @@ tiles 16 products replace 36; here these are 16 matrix products over all tiles.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,6 @@ from jax import lax
 # `G` of the paper, for rows and columns at once.
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _G2 = np.kron(_G, _G)
-
-_T = TypeVar('_T')
 
 
 def winograd(
@@ -84,7 +82,7 @@ def _transform_output(m: Sequence[jax.Array]) -> list[jax.Array]:
   return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
 
 
-def _both_ways(transform, rows):  # type: ignore[no-untyped-def]
+def _both_ways(transform: Any, rows: Any) -> list[Any]:
   """Transforms each row, then each column."""
   columns = zip(*[transform(row) for row in rows], strict=True)
   return list(zip(*[transform(column) for column in columns], strict=True))
