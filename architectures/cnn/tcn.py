@@ -48,13 +48,12 @@ class TemporalBlock(nn.Module):
   def __call__(self, x: Array, train: bool) -> Array:
     """Maps `[batch, time, channels]` to `[batch, time, features]`."""
     types: dict[str, Any] = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
-    before = (self.kernel_size - 1) * self.dilation
     y = x
     for name in ('conv1', 'conv2'):
       conv = WeightNormConv(
         self.features,
         (self.kernel_size,),
-        padding=[(before, 0)],
+        padding='CAUSAL',
         dilation=self.dilation,
         name=name,
         **types,

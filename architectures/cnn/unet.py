@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers import Conv, ConvNormAct, Dropout
+from ..layers import Conv, ConvNormAct, ConvTranspose, Dropout
 from ..ops import max_pool
 from .network import Layer, Network
 
@@ -46,7 +46,7 @@ class UNet(Network):
 
   Attributes:
     channels: of each stage on the way down; on the way up they are the same.
-    conv_transpose: makes a transposed convolution, as `flax.linen.ConvTranspose` does.
+    conv_transpose: makes a transposed convolution, as `ConvTranspose` does.
     use_norm: whether a normalisation follows each 3x3 convolution (the paper has none).
     dropout_rate: of the dropout after each of the last two stages on the way down.
 
@@ -58,9 +58,7 @@ class UNet(Network):
 
   num_classes: int = 2
   channels: Sequence[int] = (64, 128, 256, 512, 1024)
-  conv_transpose: Layer = partial(
-    nn.ConvTranspose, padding='VALID', transpose_kernel=True
-  )
+  conv_transpose: Layer = ConvTranspose
   use_norm: bool = False
   dropout_rate: float = 0.5
 
@@ -101,7 +99,7 @@ class UNet(Network):
       up = self.conv_transpose(
         self.feature_info[f'up{i}'][1],
         (2, 2),
-        strides=(2, 2),
+        strides=2,
         dtype=self.dtype,
         param_dtype=self.param_dtype,
         name=f'up{i}_conv',

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from convscan.architectures.layers import (
+  Conv,
   GlobalResponseNorm,
   SqueezeExcite,
   StochasticDepth,
+  WeightNormConv,
 )
 
 CASES = {
@@ -138,3 +140,22 @@ def test_global_response_norm_scales_by_the_relative_norms(ndim: int) -> None:
   assert y.dtype == jnp.float32  # which the parameters are
   initial = layer.init(jax.random.key(0), jnp.float32(x))
   np.testing.assert_array_equal(layer.apply(initial, jnp.float32(x)), np.float32(x))
+
+
+def test_weight_norm_is_of_each_output_channel() -> None:
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(2, 6, 5, 3)), jnp.float32)
+  fields: dict[str, Any] = {'features': 4, 'kernel_size': (2, 3), 'padding': 1}
+  layer, plain = WeightNormConv(**fields), Conv(**fields)
+  params = layer.init(jax.random.key(0), x)['params']
+  direction = np.asarray(params['kernel'], np.float64)
+  norms = np.array([np.sqrt((direction[..., c] ** 2).sum()) for c in range(4)])
+  np.testing.assert_allclose(params['scale'], norms, rtol=1e-6)
+  scale = rng.normal(size=4).astype(np.float32)
+  kernel = np.float32(direction / norms * scale)
+  # Of the kernel, only the direction counts.
+  got = layer.apply(
+    {'params': {**params, 'kernel': 3 * params['kernel'], 'scale': scale}}, x
+  )
+  expected = plain.apply({'params': {'kernel': kernel, 'bias': params['bias']}}, x)
+  np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
