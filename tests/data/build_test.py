@@ -95,7 +95,7 @@ def test_the_default_directory_is_that_of_tfds(tmp_path, monkeypatch):
     (
       'digits',
       {'max_shfit': 2},
-      r"of digits: 'max_shfit'\. Did you mean 'max_shift'\? Known: data_dir, max_s",
+      r"of digits: 'max_shfit'\. Did you mean 'max_shift'\? Known: data_dir, lab",
     ),
     ('pydoc_topics', {'max_shift': 2}, r"option of pydoc_topics: 'max_shift'"),
     ('digits', {'max_shift': -1}, r'max_shift is -1'),
