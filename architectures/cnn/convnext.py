@@ -45,7 +45,7 @@ class Block(nn.Module):
   def __call__(self, x: Array) -> Array:
     """Maps `[batch, height, width, features]` to its like."""
     types: dict[str, Any] = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
-    dense = partial(nn.Dense, **types)
+    dense: Layer = partial(nn.Dense, **types)
     channels = self.features
     y = self.conv(channels, (7, 7), padding=3, groups=channels, name='conv')(x)
     y = dense(4 * channels, name='dense1')(self.norm(name='norm')(y))
