@@ -6,6 +6,7 @@ import re
 import jax
 import jax.extend
 import numpy as np
+from safetensors.numpy import save_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,32 @@ def test_the_layer_examples_run(capsys):
   assert '11,181,642' in capsys.readouterr().out
   exec(_block('class MinimalGate'), names)
   assert names['y'].shape == (2, 7, 8)
+
+
+def test_the_examples_on_features_and_nnx_run(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(_block('import convscan.architectures as arch'), names)
+  arch, images = names['arch'], names['images']
+  resnet = arch.build('resnet50')
+  init = jax.jit(lambda x: resnet.init(jax.random.key(0), x, train=False))
+  variables = init(images)
+  save_file(arch.weights.to_torch(resnet, variables), 'resnet50.safetensors')
+  exec(_block('def pyramid'), names)
+  pooled = names['pyramid'](variables, images + 1)
+  for got, want in zip(
+    names['pyramid'](names['weights'], images + 1), pooled, strict=True
+  ):
+    np.testing.assert_array_equal(got, want)
+  assert [x.shape for x in pooled] == [(1, 1024), (1, 2048)]
+
+  exec(_block('from flax import nnx'), names)
+  assert jax.tree.all(jax.tree.map(lambda g: g.size > 0, names['grads']))
+  assert names['maps']['stage4'].shape == (1, 2, 2, 512)
+  module, before = names['module'], names['module'].stem_norm['var']
+  before = np.array(before)
+  names['loss'](module, images + 1)
+  assert not np.allclose(module.stem_norm['var'], before)
 
 
 def test_a_new_cell_multiplies_once_a_step():
