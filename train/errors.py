@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 class ConfigError(ValueError):
   """What was asked for can't be run; the message names the key, value and choices.
 
-  Commands print it as one line and exit with status 2.
+  Commands print it, one line but for lists of keys, and exit with status 2.
   """
 
 

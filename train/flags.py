@@ -39,7 +39,7 @@ def define_path() -> flags.FlagHolder[str | None]:
 def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
-  A `ConfigError` becomes one line on standard error, and exit status 2.
+  A `ConfigError` becomes its message on standard error, and exit status 2.
   """
 
   def guarded(argv: list[str]) -> None:
