@@ -20,7 +20,7 @@ from ..cnn.regnet import RegNet
 from ..cnn.resnet import ResNet
 from .huggingface import HUGGINGFACE
 from .layout import check, to_numpy
-from .names import Table
+from .names import Name, Table
 from .others import OWN
 from .timm import EPSILONS, TIMM
 from .torchvision import TORCHVISION
@@ -46,7 +46,7 @@ ARRAYS = {
 # the momentum is given.
 IGNORED = 'num_batches_tracked'
 # How keys are written in some files, and what they are in the tables.
-_ALIASES = {
+_ALIASES: dict[type[nn.Module], tuple[str, str]] = {
   # Torchvision's have `norm.1` and `conv.1` for `norm1`, `conv1`.
   DenseNet: (r'(denselayer\d+\.(?:norm|conv))\.(?=\d)', r'\1'),
   # Hugging Face's, of the networks without a head.
@@ -167,17 +167,15 @@ def arrays(
     )
   found = {}
   for key, leaf in leaves.items():
-    named, leaf_name = _named(key), key.rpartition('/')[2]
-    matches = [
-      (name, match)
-      for name in tables[library]
-      if (match := re.fullmatch(name.pattern, named))
-    ]
+    leaf_name = key.rpartition('/')[2]
+    matches = _matches(tables[library], key)
     if len(matches) != 1:
-      raise ValueError(f'{named}: got {len(matches)} names in {library}, expected one')
+      raise ValueError(
+        f'{_named(key)}: got {len(matches)} names in {library}, expected one'
+      )
     (name, match), *_ = matches
     theirs = name.name(match, model) if callable(name.name) else match.expand(name.name)
-    if leaf_name in ARRAYS:
+    if match.string != key.partition('/')[2]:  # the name is its module's
       theirs = f'{theirs}.{ARRAYS[leaf_name]}'
     ndim = len(leaf.shape)
     axes = tuple(range(ndim))
@@ -185,19 +183,29 @@ def arrays(
       axes = (*range(2, ndim), 1, 0)
     reshaped = tuple(leaf.shape[i] for i in np.argsort(axes))
     shape = reshaped
-    if name.ndim is not None and leaf_name != 'bias':
-      last = name.ndim - 1
-      shape = (*reshaped, *[1] * name.ndim)[:last]
+    theirs_ndim = name.ndim(model) if callable(name.ndim) else name.ndim
+    if theirs_ndim is not None and leaf_name != 'bias':
+      last = theirs_ndim - 1
+      shape = (*reshaped, *[1] * theirs_ndim)[:last]
       shape = (*shape, math.prod(reshaped[last:]))
     found[key] = Array(theirs, shape, reshaped, axes)
   return found
 
 
 def _named(key: str) -> str:
-  """Returns the path that a table names of a leaf's: its module's, or its own."""
+  """Returns the path of what a table usually names of a leaf: its module, or itself."""
   _, _, path = key.partition('/')
   module, _, leaf_name = path.rpartition('/')
   return module if leaf_name in ARRAYS else path
+
+
+def _matches(table: Table, key: str) -> list[tuple[Name, re.Match[str]]]:
+  """Returns the names of a leaf's module; without one, those of the leaf itself."""
+  for path in (_named(key), key.partition('/')[2]):
+    found = [(name, re.fullmatch(name.pattern, path)) for name in table]
+    if matches := [(name, match) for name, match in found if match]:
+      return matches
+  return []
 
 
 def _tables(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Table]:
@@ -212,9 +220,8 @@ def _tables(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Table]:
     raise ValueError(
       f'model: got {type(model).__name__}, expected one of {", ".join(known)}'
     )
-  paths = dict.fromkeys(map(_named, leaves))
   unnamed = {
-    library: [p for p in paths if not any(re.fullmatch(n.pattern, p) for n in table)]
+    library: dict.fromkeys(_named(key) for key in leaves if not _matches(table, key))
     for library, table in tables.items()
   }
   if all(unnamed.values()):
@@ -226,8 +233,10 @@ def _tables(model: nn.Module, leaves: Mapping[str, Any]) -> dict[str, Table]:
 def _check_epsilon(model: Any, library: str) -> None:
   """Refuses a model that normalises otherwise than timm's."""
   expected = EPSILONS.get(type(model))
+  if library != 'timm' or expected is None:
+    return
   epsilon = getattr(model.norm, 'keywords', {}).get('epsilon', 1e-5)
-  if library == 'timm' and expected not in (None, epsilon):
+  if epsilon != expected:
     raise ValueError(
       f'norm: got an epsilon of {epsilon}, expected {expected} as in timm: build the '
       f'model with norm=partial(BatchNorm, epsilon={expected})'

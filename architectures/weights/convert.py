@@ -17,6 +17,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ..cnn.network import Network
+from ..cnn.tcn import TemporalConvNet
 from . import cnn
 from .layout import Layout, check, convert, to_numpy
 from .rnn import FLAX, KERAS, TORCH, Library, describe, layouts
@@ -62,7 +63,7 @@ def from_torch(
   >>> variables['params']['cell']['bias']
   Array([2., 2., 2., 2.], dtype=float32)
   """
-  if isinstance(model, Network):
+  if isinstance(model, Network | TemporalConvNet):
     return cnn.from_torch(model, state_dict, input_shape, allow_missing, library)
   if allow_missing:
     raise ValueError(
@@ -102,7 +103,7 @@ def to_torch(
   {'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4),
    'bias_ih_l0': (12,), 'bias_hh_l0': (12,)}
   """
-  if isinstance(model, Network):
+  if isinstance(model, Network | TemporalConvNet):
     state = cnn.to_torch(model, variables, library)
   else:
     _check_library(model, library)

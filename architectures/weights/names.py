@@ -6,18 +6,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 
 class Name(NamedTuple):
-  """What another library calls some modules, or parameters that only it has a name for.
+  """What another library calls some modules, or parameters that have a name there.
 
   Attributes:
     pattern: a regular expression for the path of the module here, or of the parameter.
     name: theirs, with the pattern's groups; or a function of the match and the model.
-    ndim: how many axes its kernel, or the parameter, has there. Fewer than here: the
-      last are one; more: those at the end are of size 1. None for as many.
+    ndim: how many axes its kernel, or the parameter, has there, or a function of the
+      model. Fewer than here: the last are one; more: those at the end are of size 1.
+      None for as many.
   """
 
   pattern: str
   name: str | Callable[[re.Match[str], Any], str]
-  ndim: int | None = None
+  ndim: int | Callable[[Any], int | None] | None = None
 
 
 Table: TypeAlias = Sequence[Name]

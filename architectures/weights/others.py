@@ -9,9 +9,10 @@ from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.preact_resnet import PreActResNet
 from ..cnn.resnet import ResNet, pooled_shortcut
 from ..cnn.resnet_cifar import ResNetCIFAR
+from ..cnn.tcn import TCNClassifier, TCNForecaster, TCNTagger
 from ..cnn.unet import UNet
 from ..cnn.xception import Xception
-from .names import Name, Table
+from .names import Name, Table, staged
 from .torchvision import TORCHVISION
 
 _RESNET = (
@@ -23,20 +24,9 @@ _RESNET = (
 )
 
 
-def _convnext_v2(match: re.Match[str], model: Any) -> str:
-  stage, rest = match.groups()
-  at = f'stages.{int(stage) - 1}'
-  if rest in ('norm', 'conv'):  # between it and the stage before
-    return f'{at}.downsample.{("norm", "conv").index(rest)}'
-  block, layer = rest.removeprefix('block').split('/')
-  name = {
-    'conv': 'conv_dw',
-    'norm': 'norm',
-    'dense1': 'mlp.fc1',
-    'response_norm': 'mlp.grn',
-    'dense2': 'mlp.fc2',
-  }[layer]
-  return f'{at}.blocks.{block}.{name}'
+def _convnext_v2_ndim(model: Any) -> int | None:
+  # Up to `nano`, timm has 1x1 convolutions for the dense layers.
+  return 4 if model.channels[0] <= 80 else None
 
 
 def _resnet_stem(match: re.Match[str], model: Any) -> str:
@@ -79,12 +69,30 @@ def _xception_last(match: re.Match[str], model: Any) -> str:
   return name.get(part, f'bn{layer}')
 
 
+# In the names of the authors' code, which are those of `torch.nn.utils.weight_norm`.
+_TCN = (
+  Name(r'stage(\d+)/(conv\d)/kernel', staged('tcn.network.{}.{}.weight_v')),
+  Name(r'stage(\d+)/(conv\d)/scale', staged('tcn.network.{}.{}.weight_g'), ndim=3),
+  Name(r'stage(\d+)/(conv\d)/bias', staged('tcn.network.{}.{}.bias')),
+  Name(r'stage(\d+)/shortcut', staged('tcn.network.{}.downsample')),
+  Name(r'head', r'linear'),
+)
+
 # Tables by the class of the model: those that timm has alone,
 TIMM_ALONE: dict[type[nn.Module], Table] = {
   ConvNeXtV2: (
     Name(r'stem_conv', r'stem.0'),
     Name(r'stem_norm', r'stem.1'),
-    Name(r'stage(\d)_(.*)', _convnext_v2),
+    Name(r'stage(\d)_norm', staged('stages.{}.downsample.0')),
+    Name(r'stage(\d)_conv', staged('stages.{}.downsample.1')),
+    Name(r'stage(\d)_block(\d+)/conv', staged('stages.{}.blocks.{}.conv_dw')),
+    Name(r'stage(\d)_block(\d+)/norm', staged('stages.{}.blocks.{}.norm')),
+    Name(r'stage(\d)_block(\d+)/response_norm', staged('stages.{}.blocks.{}.mlp.grn')),
+    Name(
+      r'stage(\d)_block(\d+)/dense(\d)',
+      staged('stages.{}.blocks.{}.mlp.fc{}'),
+      ndim=_convnext_v2_ndim,
+    ),
     Name(r'head/norm', r'head.norm'),
     Name(r'head/dense', r'head.fc'),
   ),
@@ -113,6 +121,9 @@ OWN: dict[type[nn.Module], Table] = {
     Name(r'last_norm', r'bn'),
   ),
   ResNetCIFAR: _RESNET,
+  TCNClassifier: _TCN,
+  TCNForecaster: _TCN,
+  TCNTagger: _TCN,
   UNet: (
     Name(r'((?:stage|up)\d)_block(\d)/(conv|norm)', _unet),
     Name(r'up(\d)_conv', r'upconv\1'),

@@ -15,7 +15,8 @@ import convscan.architectures as arch
 COMPILED = ('resnet18', 'shufflenet_v2_x0_5', 'squeezenet1_1')
 TRACED = ('convnext_tiny', 'googlenet', 'mobilenet_v3_small', 'regnet_y_400mf')
 NUM_CLASSES = 5
-PUBLISHED = [name for name in arch.names('cnn') if not name.startswith('lenet')]
+# Classifiers of images; for the others see training_test.py.
+PUBLISHED = [n for n in arch.names('cnn') if not n.startswith(('lenet', 'tcn', 'unet'))]
 
 
 def images_of(name: str) -> tuple[int, ...]:

@@ -72,13 +72,9 @@ _TIMM = {
   'xception': ('act2', 'block1', 'block2', 'block11', 'act4'),
 }
 _THEIRS = {'xception': 'legacy_xception'}
-# Options of timm's, and ours, where they are not the network's: fewer blocks, which
-# compile faster, and dense layers, as its larger variants have and the authors' files.
+# Options of timm's, and ours: fewer blocks, which compile faster.
 _OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-  'convnextv2_atto': (
-    {'depths': (1, 1, 2, 1), 'conv_mlp': False},
-    {'stage_sizes': (1, 1, 2, 1)},
-  )
+  'convnextv2_atto': ({'depths': (1, 1, 2, 1)}, {'stage_sizes': (1, 1, 2, 1)})
 }
 for _name, _modules in _TIMM.items():
   _theirs, _ours = _OPTIONS.get(_name, ({}, {}))

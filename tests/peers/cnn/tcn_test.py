@@ -10,12 +10,33 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
 
 import convscan.architectures as arch
 
 FEATURES, LAYERS, WINDOW, INPUTS, CLASSES = 4, 3, 3, 2, 5
+SMALL = {
+  'hidden_features': FEATURES,
+  'num_layers': LAYERS,
+  'kernel_size': WINDOW,
+}
 X = np.random.default_rng(0).normal(size=(2, 17, INPUTS)).astype(np.float32)
+close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+
+
+class WeightNormConv1d(nn.Conv1d):
+  """As `torch.nn.utils.weight_norm`, which is deprecated, makes of a `Conv1d`."""
+
+  def __init__(self, *args: Any, **options: Any) -> None:
+    super().__init__(*args, **options)
+    self.weight_v, self.weight_g = (
+      self.weight,
+      nn.Parameter(torch.ones(len(self.weight), 1, 1)),
+    )
+    del self.weight
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    weight = torch._weight_norm(self.weight_v, self.weight_g)
+    return self._conv_forward(x, weight, self.bias)
 
 
 class Block(nn.Module):
@@ -25,8 +46,8 @@ class Block(nn.Module):
     super().__init__()
     self.cut = (WINDOW - 1) * dilation
     for i, width in ((1, ins), (2, outs)):
-      conv = nn.Conv1d(width, outs, WINDOW, padding=self.cut, dilation=dilation)
-      setattr(self, f'conv{i}', weight_norm(conv))
+      conv = WeightNormConv1d(width, outs, WINDOW, padding=self.cut, dilation=dilation)
+      setattr(self, f'conv{i}', conv)
     self.downsample = nn.Conv1d(ins, outs, 1) if ins != outs else nn.Identity()
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -36,97 +57,68 @@ class Block(nn.Module):
     return F.relu(y + self.downsample(x))
 
 
-def make_net() -> Any:
-  torch.manual_seed(0)
-  widths = [INPUTS, *[FEATURES] * LAYERS]
-  blocks = (Block(widths[i], widths[i + 1], 2**i) for i in range(LAYERS))
-  net = nn.ModuleList([*blocks, nn.Linear(FEATURES, CLASSES)])
-  for parameter in net.parameters():
-    nn.init.normal_(parameter, std=0.7)
-  return net
+class Net(nn.Module):
+  """Blocks, and a linear layer at each step; `tcn.maps` holds the blocks' outputs."""
 
+  def __init__(self) -> None:
+    super().__init__()
+    widths = [INPUTS, *[FEATURES] * LAYERS]
+    blocks = (Block(widths[i], widths[i + 1], 2**i) for i in range(LAYERS))
+    self.tcn = nn.Module()
+    self.tcn.network = nn.Sequential(*blocks)
+    self.linear = nn.Linear(FEATURES, CLASSES)
 
-def to_ours(net: Any) -> dict[str, Any]:
-  def conv(layer: Any) -> dict[str, Any]:
-    state = {key: tensor.numpy() for key, tensor in layer.state_dict().items()}
-    if 'weight' in state:
-      return {'kernel': state['weight'].T, 'bias': state['bias']}
-    scale = state['parametrizations.weight.original0'].ravel()
-    kernel = state['parametrizations.weight.original1'].T
-    return {'kernel': kernel, 'scale': scale, 'bias': state['bias']}
-
-  *blocks, head = net
-  params = {'head': conv(head)}
-  for i, block in enumerate(blocks, start=1):
-    params[f'stage{i}'] = {
-      name: conv(getattr(block, name)) for name in ('conv1', 'conv2')
-    }
-  params['stage1']['shortcut'] = conv(blocks[0].downsample)
-  return {'params': params}
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    self.maps = []
+    for block in self.tcn.network:
+      x = block(x)
+      self.maps.append(x.movedim(1, -1))
+    return self.linear(self.maps[-1])
 
 
 @pytest.fixture(scope='module')
 def pair() -> Any:
-  model = arch.build(
-    'tcn_tagger',
-    hidden_features=FEATURES,
-    num_layers=LAYERS,
-    kernel_size=WINDOW,
-    num_tags=CLASSES,
-  )
-  return make_net(), model
+  model = arch.build('tcn_tagger', **SMALL, num_tags=CLASSES)
+  torch.manual_seed(0)
+  net = Net()
+  for parameter in net.parameters():
+    nn.init.normal_(parameter, std=0.7)
+  return net, model, arch.weights.from_torch(model, net.state_dict(), X.shape)
 
 
 def test_logits_and_maps_are_the_twins(pair: Any) -> None:
-  net, model = pair
-  variables = to_ours(net)
-  shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), X)
-  assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, shapes)
-  maps = model.apply(variables, X, method='features')
-  x = torch.from_numpy(X).movedim(-1, 1)
-  *blocks, head = net
+  net, model, variables = pair
   with torch.no_grad():
-    for block, stage in zip(blocks, maps, strict=True):
-      x = block(x)
-      expected = x.movedim(1, -1).numpy()
-      np.testing.assert_allclose(maps[stage], expected, rtol=1e-4, atol=1e-4)
-    logits = head(x.movedim(1, -1)).numpy()
+    logits = net(torch.from_numpy(X).movedim(-1, 1)).numpy()
   assert logits.std(axis=(0, 1)).min() > 0.1
-  np.testing.assert_allclose(
-    model.apply(variables, X, train=False), logits, rtol=1e-4, atol=1e-4
-  )
-  classifier = arch.build(
-    'tcn_classifier',
-    hidden_features=FEATURES,
-    num_layers=LAYERS,
-    kernel_size=WINDOW,
-    num_classes=CLASSES,
-  )
-  got = classifier.apply(variables, X, train=False)
-  np.testing.assert_allclose(got, logits[:, -1], rtol=1e-4, atol=1e-4)
+  close(model.apply(variables, X, train=False), logits)
+  maps = model.apply(variables, X, method='features')
+  for y, expected in zip(maps.values(), net.maps, strict=True):
+    close(y, expected.numpy())
+  classifier = arch.build('tcn_classifier', **SMALL, num_classes=CLASSES)
+  close(classifier.apply(variables, X, train=False), logits[:, -1])
 
 
 def test_gradients_are_the_twins(pair: Any) -> None:
-  net, model = pair
+  net, model, variables = pair
   weights = np.sin(np.arange(2 * 17 * CLASSES)).reshape(2, 17, CLASSES)
   weights = weights.astype(np.float32)
 
   def total(variables: Any) -> Any:
     return jnp.sum(model.apply(variables, X, train=False) * weights)
 
-  got = jax.jit(jax.grad(total))(to_ours(net))
-  x = torch.from_numpy(X).movedim(-1, 1)
-  *blocks, head = net
-  for block in blocks:
-    x = block(x)
+  got = arch.weights.to_torch(model, jax.jit(jax.grad(total))(variables))
   net.zero_grad()
-  (head(x.movedim(1, -1)) * torch.from_numpy(weights)).sum().backward()
-  gradients = make_net()
-  with torch.no_grad():
-    for to, source in zip(gradients.parameters(), net.parameters(), strict=True):
-      to.copy_(source.grad)
-  jax.tree.map(
-    partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), got, to_ours(gradients)
-  )
-  for path, leaf in jax.tree_util.tree_leaves_with_path(got):
-    assert leaf.any(), jax.tree_util.keystr(path)
+  logits = net(torch.from_numpy(X).movedim(-1, 1))
+  (logits * torch.from_numpy(weights)).sum().backward()
+  for key, parameter in net.named_parameters():
+    assert got[key].any(), key
+    np.testing.assert_allclose(got[key], parameter.grad, rtol=1e-3, atol=1e-3)
+
+
+def test_a_round_trip_returns_every_array(pair: Any) -> None:
+  net, model, variables = pair
+  theirs = {key: tensor.numpy() for key, tensor in net.state_dict().items()}
+  back = arch.weights.to_torch(model, variables)
+  assert back.keys() == theirs.keys()
+  jax.tree.map(np.testing.assert_array_equal, back, theirs)
