@@ -35,17 +35,18 @@ def from_torch(
   Where torch has two biases and the model one, it is their sum.
 
   Args:
-    model: a convolutional network that torchvision has; or an `RNN`, a `Bidirectional`
-      of two, or a `Stack` of these, as `torch.nn.RNN`, `torch.nn.LSTM` or
-      `torch.nn.GRU` makes it.
+    model: a convolutional network that a library here has; or an `RNN`, a
+      `Bidirectional` of two, or a `Stack` of these, as `torch.nn.RNN`, `torch.nn.LSTM`
+      or `torch.nn.GRU` makes it.
     state_dict: that module's `state_dict()`, of tensors or of numpy arrays.
     input_shape: shape of the model's inputs, such as `(1, 1, features)` or
       `(1, 224, 224, 3)`.
     allow_missing: modules of a convolutional network, such as `('head',)` for another
       number of classes, that are initialised (from `jax.random.key(0)`), whatever the
       state has for them.
-    library: whose names the state of a convolutional network has: 'torchvision', 'timm'
-      or 'huggingface'. By default that whose names most of the keys are.
+    library: whose names the state of a convolutional network has: 'torchvision',
+      'timm', 'huggingface', or 'torch' for those of none of these. By default that
+      whose names most of the keys are.
 
   Returns:
     `{'params': ...}`, as `model.init` gives it, in the model's `param_dtype`, with
