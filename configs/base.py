@@ -27,7 +27,8 @@ def get_config() -> ConfigDict:
   # from random weights alone. A run that goes on where it was stopped reads it no more.
   config.init_from = ''
   # Modules that start from random weights all the same, such as ('head',) for another
-  # number of classes. A name stands for all that begin so: 'stage1' for stage1_block0.
+  # number of classes. A name stands for all that begin so, up to a _: 'stage1' for
+  # stage1_block0.
   config.init_fresh = ()
   # Modules that are not trained, likewise, such as ('stem', 'stage1'): their parameters
   # stay, and their batch norms use their running statistics and keep them. Dropout in

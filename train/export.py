@@ -1,6 +1,6 @@
 """Writes the weights of a trained run in torch's names, from its folder alone.
 
-    python -m convscan.train.export --workdir=runs/digits --path=digits.safetensors
+    python -m convscan.train.export --workdir=runs/resnet --path=resnet.safetensors
 
 For `config.init_from`, `convscan.architectures.weights.load`, and torch: the names are
 those of the `state_dict` of the network's published implementation.
@@ -29,8 +29,9 @@ def export(workdir: str, path: str) -> None:
   model, variables = restore(workdir)
   with blame(f'--workdir: {workdir!r} can not be exported'):
     state = architectures.weights.to_torch(model, variables)
+  content = safetensors.numpy.save(state, metadata={'format': 'pt'})
   with blame('--path'), open(path, 'xb') as f:  # 'x': never over another file
-    f.write(safetensors.numpy.save(state, metadata={'format': 'pt'}))
+    f.write(content)
 
 
 def main(workdir: str, path: str) -> None:

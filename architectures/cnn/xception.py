@@ -15,7 +15,7 @@ from ..ops import max_pool
 from .network import Layer, Network
 
 
-class SeparableConv(nn.Module):
+class SeparableConvNorm(nn.Module):
   """A depthwise 3x3 convolution, a 1x1 across the channels, and a normalisation.
 
   Attributes:
@@ -60,7 +60,7 @@ class Block(nn.Module):
     y = x
     for i, width in enumerate(self.widths):
       y = nn.relu(y) if i or self.act_first else y
-      y = SeparableConv(width, self.conv, self.norm, name=f'conv{i + 1}')(y)
+      y = SeparableConvNorm(width, self.conv, self.norm, name=f'conv{i + 1}')(y)
     if self.strides > 1:
       y = max_pool(y, (3, 3), strides=self.strides, padding=1)
       shortcut = ConvNormAct(
@@ -128,7 +128,7 @@ class Xception(Network):
           name=f'{stage}_block{j}',
         )(x)
       if i == len(self.blocks) - 1:
-        last = self.rematerialised(SeparableConv, stage)
+        last = self.rematerialised(SeparableConvNorm, stage)
         for j, width in enumerate(self.last_widths):
           x = nn.relu(last(width, conv, norm, name=f'last{j + 1}')(x))
       yield stage, x

@@ -12,8 +12,9 @@ from ..ops.batch_norm import batch_norm, batch_statistics
 class BatchNorm(nn.Module):
   """Normalises each channel by the batch's statistics, or by running ones.
 
-  Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167. The fields and variables are
-  those of `flax.linen.BatchNorm`, channels last; its derivative stores the input alone.
+  Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167. The variables are those of
+  `flax.linen.BatchNorm`, and so are the fields that it shares; the channels are last,
+  and the derivative stores the input alone.
   What a batch is depends on where it runs:
 
   - Under `jax.jit` the batch is the whole array, on however many devices it lies: the

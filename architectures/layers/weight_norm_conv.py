@@ -27,9 +27,10 @@ class WeightNormConv(Conv):
 
   @nn.nowrap
   def make_kernel(self, shape: Sequence[int]) -> jax.Array:
-    """Makes the kernel of its parameters, in float32 at least."""
+    """Makes the kernel of its parameters."""
     direction = super().make_kernel(shape)
     direction = direction.astype(jnp.promote_types(direction.dtype, jnp.float32))
     norm = jnp.linalg.norm(direction.reshape(-1, self.features), axis=0)
     scale = self.param('scale', lambda key: norm.astype(self.param_dtype))
-    return direction * (scale / norm).reshape((1,) * (direction.ndim - 1) + (-1,))
+    kernel = direction * (scale / norm).reshape((1,) * (direction.ndim - 1) + (-1,))
+    return kernel.astype(self.param_dtype)

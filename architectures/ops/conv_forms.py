@@ -30,6 +30,8 @@ class Window(NamedTuple):
 Form: TypeAlias = Callable[[Window, jax.Array, jax.Array], jax.Array]
 
 
+# Compiled by itself, so that layers of the same shapes are traced once.
+@partial(jax.jit, static_argnames=('window', 'form'))
 def convolve(window: Window, x: jax.Array, kernel: jax.Array, form: Form) -> jax.Array:
   """Convolves by `form` on CPUs and by `native` elsewhere, as the program is compiled.
 
@@ -48,7 +50,7 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array, form: Form) -> jax
 
 def cpu_form(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
   """Chooses the form of the convolution, and of its transpose in the inputs."""
-  depthwise = window.groups == x.shape[-1] > 1
+  depthwise = window.groups == x.shape[-1] > 1 and _is_short(kernel)
   if depthwise or (window.groups == 1 and _is_few_rows(window, x, kernel)):
     return tap_by_tap
   return minimal if _is_minimal(window, x, kernel) else native
@@ -56,7 +58,8 @@ def cpu_form(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
 
 def cpu_form_of_gradient(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
   """Chooses the form whose transpose is the kernel's gradient."""
-  if window.groups > 1 or _is_few_rows(window, x, kernel):
+  grouped = window.groups > 1 and _is_short(kernel)
+  if grouped or (window.groups == 1 and _is_few_rows(window, x, kernel)):
     return tap_by_tap
   return minimal if _is_minimal(window, x, kernel) else native
 
@@ -77,7 +80,9 @@ def native(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def tap_by_tap(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves by one product for each tap of the kernel, summed in float32 at least."""
-  wide = jnp.promote_types(x.dtype, jnp.float32)
+  wide = x.dtype
+  if jnp.issubdtype(wide, jnp.inexact):
+    wide = jnp.promote_types(wide, jnp.float32)
   sizes = kernel.shape[:-2]
   parts = taps(
     x,
@@ -113,6 +118,11 @@ def _pointwise(x: jax.Array, kernel: jax.Array, groups: int, dtype: Any) -> jax.
 def minimal(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves by Winograd's minimal filtering."""
   return winograd(x, kernel, window.pads)
+
+
+def _is_short(kernel: jax.Array) -> bool:
+  """Whether a program of a product a tap is not too long."""
+  return math.prod(kernel.shape[:-2]) <= 64
 
 
 def _is_few_rows(window: Window, x: jax.Array, kernel: jax.Array) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .conv import Padding, per_dimension
 from .pad import explicit_padding
-from .pool import _windows
+from .pool import sliding_windows
 from .taps import taps
 
 
@@ -48,7 +48,7 @@ def max_pool_with_indices(
     >>> values.item(), indices.item()
     (7.0, 1)
   """
-  window, strides, pads, steps, _ = _windows(
+  window, strides, pads, steps, _ = sliding_windows(
     x, window_shape, strides, padding, dilation, ceil_mode
   )
   sizes = x.shape[1:-1]

@@ -47,7 +47,7 @@ def max_pool(
     >>> max_pool(x, (3,), strides=2, padding=1).ravel()
     Array([1., 3., 4.], dtype=float32)
   """
-  window, strides, pads, steps, _ = _windows(
+  window, strides, pads, steps, _ = sliding_windows(
     x, window_shape, strides, padding, dilation, ceil_mode
   )
   return _max_pool(_Slide(window, strides, tuple(pads), steps), x)
@@ -157,7 +157,7 @@ def avg_pool(
     >>> avg_pool(x, (2,), padding=1, count_include_pad=False).ravel()
     Array([1., 1., 1.], dtype=float32)
   """
-  window, strides, pads, _, given = _windows(
+  window, strides, pads, _, given = sliding_windows(
     x, window_shape, strides, padding, 1, ceil_mode
   )
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -263,7 +263,7 @@ def _adaptive_windows(
     )
 
 
-def _windows(
+def sliding_windows(
   x: jax.Array,
   window_shape: Sequence[int],
   strides: int | Sequence[int] | None,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .conv import Padding
-from .pool import _windows
+from .pool import sliding_windows
 from .taps import taps
 
 
@@ -47,14 +47,14 @@ def stochastic_pool(
     >>> stochastic_pool(x, (2,), key=jax.random.key(0)).item() in (1.0, 3.0)
     True
   """
-  window, steps, pads, dilation, _ = _windows(
+  window, steps, pads, dilation, _ = sliding_windows(
     x, window_shape, strides, padding, 1, ceil_mode=False
   )
   x = jax.nn.relu(x)
   values = jnp.stack(list(taps(x, window, steps, pads, dilation, 0)))
-  if key is not None:
-    taken = jax.random.categorical(key, jnp.log(values), axis=0)
-    return jnp.take_along_axis(values, taken[None], axis=0)[0]
   wide = values.astype(jnp.promote_types(x.dtype, jnp.float32))
+  if key is not None:
+    taken = jax.random.categorical(key, jnp.log(wide), axis=0)
+    return jnp.take_along_axis(values, taken[None], axis=0)[0]
   total = wide.sum(0)
   return ((wide**2).sum(0) / jnp.where(total > 0, total, 1)).astype(x.dtype)
