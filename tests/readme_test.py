@@ -85,6 +85,16 @@ def test_the_examples_on_recurrence_run():
   jax.tree.map(np.testing.assert_array_equal, names['same'], names['variables'])
 
 
+def test_the_examples_on_convolution_run(capsys):
+  names = {}
+  for block in _blocks('docs/convolution.md'):
+    exec(block, names)
+  assert '(2, 5, 5, 8) (2, 9, 9, 3) (2, 5, 5, 3)' in capsys.readouterr().out
+  model, x = names['ghost'], names['x']
+  variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+  assert variables['batch_stats']['stem_norm']['mean'].shape == (64,)
+
+
 def test_the_examples_on_weights_run(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   names = {}

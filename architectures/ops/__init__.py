@@ -1,5 +1,6 @@
 """Pure functions over channels-last arrays."""
 
+from .batch_norm import batch_norm, batch_statistics
 from .blur_pool import blur_pool
 from .conv import conv
 from .conv_transpose import conv_transpose
@@ -25,6 +26,8 @@ __all__ = [
   'adaptive_avg_pool',
   'adaptive_max_pool',
   'avg_pool',
+  'batch_norm',
+  'batch_statistics',
   'blur_pool',
   'conv',
   'conv_transpose',
