@@ -2,7 +2,7 @@
 
 python -m convscan.train.main --config=digits_resnet --workdir=runs/digits_resnet
 
-99.16 % test accuracy: the median of seeds 0, 1, 2 (99.16, 99.44, 99.16). Training takes
+99.72 % test accuracy: the median of seeds 0, 1, 2 (98.89, 99.72, 99.72). Training takes
 30 s on one CPU core.
 """
 
