@@ -50,16 +50,21 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array, form: Form) -> jax
 
 def cpu_form(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
   """Chooses the form of the convolution, and of its transpose in the inputs."""
-  depthwise = window.groups == x.shape[-1] > 1 and _is_short(kernel)
-  if depthwise or (window.groups == 1 and _is_few_rows(window, x, kernel)):
-    return tap_by_tap
-  return minimal if _is_minimal(window, x, kernel) else native
+  depthwise = window.groups == x.shape[-1] > 1
+  return _cpu_form(window, x, kernel, grouped_by_taps=depthwise)
 
 
 def cpu_form_of_gradient(window: Window, x: jax.Array, kernel: jax.Array) -> Form:
   """Chooses the form whose transpose is the kernel's gradient."""
-  grouped = window.groups > 1 and _is_short(kernel)
-  if grouped or (window.groups == 1 and _is_few_rows(window, x, kernel)):
+  return _cpu_form(window, x, kernel, grouped_by_taps=window.groups > 1)
+
+
+def _cpu_form(
+  window: Window, x: jax.Array, kernel: jax.Array, grouped_by_taps: bool
+) -> Form:
+  if grouped_by_taps and _is_short(kernel):
+    return tap_by_tap
+  if window.groups == 1 and _is_few_rows(window, x, kernel):
     return tap_by_tap
   return minimal if _is_minimal(window, x, kernel) else native
 
