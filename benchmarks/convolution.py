@@ -29,7 +29,16 @@ os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
 import jax
 import numpy as np
 from convolution_peers import PASSES, Jax, Torch
-from rounds import hardware, interleave, machine, num_cores, ratio, spread, table
+from rounds import (
+  hardware,
+  interleave,
+  machine,
+  num_cores,
+  ratio,
+  some_of,
+  spread,
+  table,
+)
 from rounds import versions as versions_of
 
 from convscan.train.allocator import keep_freed_memory
@@ -131,19 +140,11 @@ def write(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  def names(legal: Sequence[str], text: str) -> list[str]:
-    for name in text.split(','):
-      if name not in legal:
-        raise argparse.ArgumentTypeError(
-          f'got {name!r}, expected some of {",".join(legal)}'
-        )
-    return text.split(',')
-
   here = pathlib.Path(__file__).parent
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   add = partial(parser.add_argument, metavar='...')
-  add('--networks', type=partial(names, NETWORKS), default=list(NETWORKS))
-  add('--peers', type=partial(names, PEERS), default=list(PEERS))
+  add('--networks', type=partial(some_of, NETWORKS), default=list(NETWORKS))
+  add('--peers', type=partial(some_of, PEERS), default=list(PEERS))
   add('--batch', type=int, default=16)
   add('--size', type=int, default=96, help='height and width of an image')
   add('--dtype', choices=('float32', 'bfloat16'), default='float32')

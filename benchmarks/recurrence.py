@@ -38,6 +38,7 @@ from rounds import (
   machine,
   num_cores,
   ratio,
+  some_of,
   spread,
   table,
   versions,
@@ -180,21 +181,13 @@ def write(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-  def names(legal: Sequence[str], text: str) -> list[str]:
-    for name in text.split(','):
-      if name not in legal:
-        raise argparse.ArgumentTypeError(
-          f'got {name!r}, expected some of {",".join(legal)}'
-        )
-    return text.split(',')
-
   def sizes(text: str) -> list[int]:
     return [int(size) for size in text.split(',')]
 
   here = pathlib.Path(__file__).parent
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   add = partial(parser.add_argument, metavar='...')
-  add('--cells', type=partial(names, list(GATES)), default=list(GATES))
+  add('--cells', type=partial(some_of, list(GATES)), default=list(GATES))
   add('--batch', type=sizes, default=[1, 32, 128])
   add('--hidden', type=sizes, default=[128, 512, 1024])
   add('--time', type=sizes, default=[64, 512])
@@ -202,7 +195,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   add('--max-seconds', type=float, default=120, help='of a row and pass')
   add('--max-gflop', type=float, default=math.inf, help='of a gradient; else skipped')
   add('--dtype', choices=('float32', 'bfloat16'), default='float32')
-  add('--peers', type=partial(names, list(PEERS)), default=list(PEERS))
+  add('--peers', type=partial(some_of, list(PEERS)), default=list(PEERS))
   add('--out', type=pathlib.Path, default=here / 'results')
   return parser.parse_args(argv)
 

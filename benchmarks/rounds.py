@@ -1,5 +1,6 @@
 """What the benchmarks share: interleaved timing, ratios, and where they ran."""
 
+import argparse
 import datetime
 import importlib.metadata
 import math
@@ -8,7 +9,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -127,3 +128,13 @@ def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
   header = list(header)
   lines = [header, ['---'] * len(header), *rows]
   return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
+
+
+def some_of(legal: Sequence[str], text: str) -> list[str]:
+  """Splits an argument's names at commas; each must be legal."""
+  for name in text.split(','):
+    if name not in legal:
+      raise argparse.ArgumentTypeError(
+        f'got {name!r}, expected some of {",".join(legal)}'
+      )
+  return text.split(',')
