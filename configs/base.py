@@ -41,6 +41,20 @@ def get_config() -> ConfigDict:
   # 0.3; torchvision's training of Inception v3 0.4.
   config.aux_loss_weight = 0.3
 
+  # What the batch norms of a model normalise by: 'synchronised', the whole batch's
+  # statistics; 'per_device', those of the examples on each device; 'frozen', the
+  # running ones, their scales and biases too being left as they are.
+  config.batch_norm = 'synchronised'
+  # Parts in which a batch goes through the model, one after the other, to save memory.
+  # The gradient is the whole batch's; batch norms see the parts.
+  config.accumulate_steps = 1
+  # Evaluated and exported are moving averages of parameters and batch statistics, which
+  # keep so much of themselves at each update (less in the first ones); 0 keeps none.
+  config.ema_decay = 0.0
+  # What a loss or gradient that is not finite does: 'stop' ends the run, and 'skip'
+  # leaves the update out and counts it.
+  config.on_nonfinite = 'stop'
+
   # Durations, in updates. The batch is the global one, over all devices.
   config.batch_size = 64
   config.num_train_steps = 1000
@@ -55,6 +69,9 @@ def get_config() -> ConfigDict:
   config.optimizer.name = 'adamw'
   # The peak, after warm-up.
   config.optimizer.learning_rate = 1e-3
+  # The batch size that it is meant for: it is multiplied by batch_size over this (Goyal
+  # et al. 2017, https://arxiv.org/abs/1706.02677); 0 takes it as it is.
+  config.optimizer.learning_rate_batch_size = 0
   config.optimizer.warmup_steps = 0
   # 'constant', 'cosine' or 'step', over the steps after warm-up.
   config.optimizer.schedule = 'cosine'
@@ -79,6 +96,8 @@ def get_config() -> ConfigDict:
   # Language models: the text sampled at each evaluation.
   config.sample = ConfigDict({'length': 400, 'temperature': 0.7})
 
-  # Devices that share each batch; -1 is all that there are.
-  config.mesh = ConfigDict({'data': -1})
+  # Devices: data times fsdp of them share each batch; data -1 is all that are left. An
+  # array of fsdp_min_size elements or more, of the parameters, the optimizer's state
+  # and the averages, is split over fsdp devices; all else lies whole on each.
+  config.mesh = ConfigDict({'data': -1, 'fsdp': 1, 'fsdp_min_size': 16384})
   return config.lock()

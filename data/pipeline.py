@@ -37,8 +37,9 @@ def train_batches(
       when asked.
 
   Returns:
-    An iterator over dicts of numpy arrays: those of an example, with a leading axis
-    of `batch_size // process_count`. `get_state()` is a small JSON-able dict, the
+    An iterator over dicts of numpy arrays: those of an example, and its position in
+    the split, int32, as `index`; with a leading axis of `batch_size // process_count`.
+    `get_state()` is a small JSON-able dict, the
     same in every process.
 
   Raises:
@@ -51,7 +52,8 @@ def train_batches(
       f'batch_size is {batch_size}, but the training split of {dataset.name} has '
       f'only {len(source)} examples'
     )
-  examples = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+  examples = grain.MapDataset.source(source).map_with_index(_with_index)
+  examples = examples.seed(seed).shuffle().repeat()
   for transform in dataset.augment:
     examples = examples.random_map(transform)
   return ElasticIterator(
@@ -60,6 +62,10 @@ def train_batches(
     grain.sharding.ShardOptions(process_index, process_count, drop_remainder=True),
     read_options=grain.ReadOptions(num_threads, prefetch_buffer_size=num_threads),
   )
+
+
+def _with_index(index: int, example: Example) -> Example:
+  return {**example, 'index': np.array(index, np.int32)}
 
 
 def eval_batches(

@@ -10,7 +10,7 @@ from absl import logging
 from .state import TrainState
 
 _FOLDER = 'checkpoints'
-# Variables are an item of their own, so that a trained model is read without the
+# What is evaluated is an item of its own, so that a trained model is read without the
 # optimizer's state, which can be twice its size.
 _ITEMS = ('variables', 'rest', 'progress')
 
@@ -51,12 +51,11 @@ class Checkpoints:
 
     `progress` is what else the run needs to go on, as JSON can hold it.
     """
-    rest = {'step': state.step, 'opt_state': state.opt_state, 'key': state.key}
     self._manager.save(
       step,
       args=ocp.args.Composite(
-        variables=ocp.args.StandardSave(state.variables),
-        rest=ocp.args.StandardSave(rest),
+        variables=ocp.args.StandardSave(state.evaluated),
+        rest=ocp.args.StandardSave(_rest(state)),
         progress=ocp.args.JsonSave(progress),
       ),
       force=True,
@@ -65,16 +64,17 @@ class Checkpoints:
   def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
     """Returns a step's state, placed as `like` is, and what was saved beside it."""
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    rest = {k: getattr(abstract, k) for k in ('step', 'opt_state', 'key')}
     saved = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        variables=ocp.args.StandardRestore(abstract.variables),
-        rest=ocp.args.StandardRestore(rest),
+        variables=ocp.args.StandardRestore(abstract.evaluated),
+        rest=ocp.args.StandardRestore(_rest(abstract)),
         progress=ocp.args.JsonRestore(),
       ),
     )
-    return like.replace(**saved['variables'], **saved['rest']), saved['progress']
+    variables, rest = saved['variables'], saved['rest']
+    averaged = {'ema': variables} if like.ema else variables
+    return like.replace(**averaged, **rest), saved['progress']
 
   def restore_variables(self, step: int, like: Any) -> Any:
     """Returns the model's variables alone, placed as `like` is."""
@@ -87,6 +87,12 @@ class Checkpoints:
     """Waits until what is being saved is on disk."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _rest(state: TrainState) -> dict[str, Any]:
+  """Returns all of a state but what is evaluated."""
+  rest = {'step': state.step, 'opt_state': state.opt_state, 'key': state.key}
+  return rest | state.variables if state.ema else rest
 
 
 def latest_step(workdir: str) -> int | None:

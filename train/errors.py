@@ -12,6 +12,13 @@ class ConfigError(ValueError):
   """
 
 
+class RunError(RuntimeError):
+  """What ends a run that was asked for rightly; the message says what to do.
+
+  Commands print it, and exit with status 1.
+  """
+
+
 @contextlib.contextmanager
 def blame(key: str) -> Iterator[None]:
   """Says which config key an error raised in this block is about.

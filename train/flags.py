@@ -12,7 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from .. import configs
-from .errors import ConfigError, did_you_mean
+from .errors import ConfigError, RunError, did_you_mean
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
 
@@ -39,7 +39,8 @@ def define_path() -> flags.FlagHolder[str | None]:
 def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
-  A `ConfigError` becomes its message on standard error, and exit status 2.
+  A `ConfigError` becomes its message on standard error, and exit status 2; a
+  `RunError` likewise, and 1.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -51,9 +52,9 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
 
   try:
     app.run(guarded, flags_parser=_parse)
-  except ConfigError as e:
+  except (ConfigError, RunError) as e:
     print(f'convscan: {e}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(2 if isinstance(e, ConfigError) else 1)
 
 
 def shipped() -> dict[str, str]:

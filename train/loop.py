@@ -16,12 +16,22 @@ import numpy as np
 from .. import architectures, data
 from . import tasks
 from . import workdir as workdirs
+from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step
-from .errors import ConfigError, blame
-from .mesh import batch_sharded, check_batch_size, make_mesh, put_batch, replicated
+from .errors import ConfigError, blame, choose
+from .finite import check_finite
+from .mesh import (
+  batch_sharded,
+  check_batch_size,
+  constrain,
+  make_mesh,
+  put_batch,
+  replicated,
+  state_sharding,
+)
 from .metrics import MetricWriter, logger, read
 from .modules import select, select_frozen, without
-from .optimizer import learning_rate, make_optimizer
+from .optimizer import learning_rate, make_optimizer, scale_learning_rate
 from .state import create_state, load_variables
 from .step import eval_step, train_step
 from .tasks.task import Task, mean
@@ -47,12 +57,15 @@ def train_and_evaluate(
   # What to run: all that a config can get wrong is found here, before any work.
   enable_compilation_cache()
   num_steps = check_numbers(config)
-  mesh = make_mesh(config.mesh.data)
-  check_batch_size(config.batch_size, mesh)
-  tx = make_optimizer(config.optimizer, num_steps)
+  mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
+  check_batch_size(config.batch_size, config.accumulate_steps, mesh)
+  optimizer = scale_learning_rate(config.optimizer, config.batch_size)
+  tx = make_optimizer(optimizer, num_steps)
   dataset = build_dataset(config)
   task = tasks.get(config.task)
   model = workdirs.build_model(config, dataset.classes)
+  examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
+  model = normalise_by(config.batch_norm, model, examples_a_pass)
   processes = {
     'process_index': jax.process_index(),
     'process_count': jax.process_count(),
@@ -85,21 +98,31 @@ def train_and_evaluate(
       ', '.join(config.frozen), f'{trained:,}', f'{table.num_params:,}',
     )  # fmt: skip
 
-  # The state, on every device of the mesh, and the two steps as compiled functions.
-  everywhere, split = replicated(mesh), batch_sharded(mesh)
+  # The state, on the devices of the mesh, and the two steps as compiled functions.
   parts = {'model': model, 'tx': tx, 'frozen': frozen}
-  create = functools.partial(create_state, **parts)
-  state = jax.jit(create, out_shardings=everywhere)(key, one, loaded)
+  create = functools.partial(create_state, ema=config.ema_decay > 0, **parts)
+  shapes = jax.eval_shape(create, key, one, loaded)
+  places = state_sharding(shapes, mesh, config.mesh.fsdp_min_size)
+  state = jax.jit(create, out_shardings=places)(key, one, loaded)
   del loaded  # a second copy
   update = jax.jit(
     functools.partial(
-      train_step, task=task, aux_loss_weight=config.aux_loss_weight, **parts
+      train_step,
+      task=task,
+      aux_loss_weight=config.aux_loss_weight,
+      accumulate_steps=config.accumulate_steps,
+      ema_decay=config.ema_decay,
+      skip_nonfinite=config.on_nonfinite == 'skip',
+      gather=constrain(replicated(mesh)),
+      scatter=constrain(places.params),
+      **parts,
     ),
-    in_shardings=(everywhere, split),
-    out_shardings=everywhere,
+    in_shardings=(places, batch_sharded(mesh)),
+    out_shardings=(places, replicated(mesh)),
     donate_argnums=0,
   )
   evaluate = make_evaluate(config, dataset, model, task, mesh)
+  whole = jax.jit(lambda variables: variables, out_shardings=replicated(mesh))
 
   # Where an earlier run stopped.
   checkpoints = Checkpoints(workdir, config.keep_checkpoints)
@@ -117,16 +140,22 @@ def train_and_evaluate(
     num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,
   )  # fmt: skip
 
-  schedule = learning_rate(config.optimizer, num_steps)
+  schedule = learning_rate(optimizer, num_steps)
   began = time.perf_counter()
   # Closed whatever happens: what is being saved is then on disk.
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
     contextlib.closing(checkpoints),
   ):
+    previous: Any = None
     for step in range(start + 1, num_steps + 1):
-      state, metrics = update(state, put_batch(next(iterator), mesh))
+      batch = next(iterator)
+      indices = batch.pop('index')
+      state, metrics = update(state, put_batch(batch, mesh))
       since_log.append(metrics)
+      if previous:  # a step late, so that the devices never wait for this
+        check_finite(*previous)
+      previous = step, metrics, indices
       if step == start + 1:
         jax.block_until_ready(metrics)
         log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
@@ -138,12 +167,14 @@ def train_and_evaluate(
         rate = {'learning_rate': float(schedule(step - 1))}
         writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
       if step % config.eval_every_steps == 0 or last:
-        numbers, predictions = evaluate(state.variables)
+        variables = whole(state.evaluated)
+        numbers, predictions = evaluate(variables)
         writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
         key = jax.random.fold_in(jax.random.key(config.seed), step)
-        shown = task.at_evaluation(model, state.variables, dataset, key, config)
+        shown = task.at_evaluation(model, variables, dataset, key, config)
         writer.text(step, 'sample', shown)
       if step % config.checkpoint_every_steps == 0 or last:
+        check_finite(*previous)  # nothing wrong is saved
         since = jax.tree.map(float, jax.device_get(since_log))
         checkpoints.save(
           step, state, {'data': iterator.get_state(), 'since_log': since}
@@ -151,14 +182,15 @@ def train_and_evaluate(
 
   # What a person sees.
   if start == num_steps:  # nothing was left to do
-    numbers, predictions = evaluate(state.variables)
+    variables = whole(state.evaluated)
+    numbers, predictions = evaluate(variables)
   if jax.process_index() == 0:
     drawn = task.figures(
       workdir,
       history=read(workdir),
       predictions=predictions,
       model=model,
-      variables=jax.device_get(state.variables),
+      variables=jax.device_get(variables),
       dataset=dataset,
     )
     summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
@@ -192,6 +224,9 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
               'num_train_steps', 'keep_checkpoints'):  # fmt: skip
     if config[key] < 1:
       raise ConfigError(f'config.{key}: {config[key]}; expected 1 or more')
+  choose('config.on_nonfinite', config.on_nonfinite, ('stop', 'skip'))
+  if not 0 <= config.ema_decay < 1:
+    raise ConfigError(f'config.ema_decay: {config.ema_decay}; expected 0 to below 1')
   if config.seed < 0:
     raise ConfigError(f'config.seed: {config.seed}; expected 0 or more')
   if not config.aux_loss_weight >= 0:

@@ -1,6 +1,7 @@
 """The devices of a run: one mesh, and where batches and state lie on it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,34 +10,65 @@ from jax.sharding import PartitionSpec as P
 
 from .errors import ConfigError
 
+AXES = ('data', 'fsdp')
 
-def make_mesh(data: int) -> jax.sharding.Mesh:
-  """Returns a mesh of `data` devices along the axis `'data'`; -1 takes them all.
+
+def make_mesh(data: int, fsdp: int = 1) -> jax.sharding.Mesh:
+  """Returns a mesh of `data` times `fsdp` devices, axes `'data'` and `'fsdp'`.
+
+  Batches are split over all devices. State is split over `fsdp` alone, and whole along
+  `data`; see `state_sharding`.
+
+  Args:
+    data: the size of the axis, or -1 for all devices that are left.
+    fsdp: the size of the axis.
 
   Raises:
-    ConfigError: there are not that many devices.
+    ConfigError: there are not that many devices, or several processes of which one
+      would have none in the mesh.
 
-  >>> make_mesh(1).shape['data']
-  1
+  >>> dict(make_mesh(1).shape)
+  {'data': 1, 'fsdp': 1}
   """
   count = jax.device_count()
-  if data != -1 and not 1 <= data <= count:
+  if not 1 <= fsdp <= count:
     raise ConfigError(
-      f'config.mesh.data: {data}; expected 1 to {count}, the number of devices, '
-      'or -1 for all of them'
+      f'config.mesh.fsdp: {fsdp}; expected 1 to {count}, the number of devices'
     )
-  devices = jax.devices()[: count if data == -1 else data]
+  if data == -1:
+    if count % fsdp:
+      raise ConfigError(
+        f'config.mesh.fsdp: {fsdp}; expected a divisor of {count}, the number of '
+        'devices, where config.mesh.data is -1'
+      )
+    data = count // fsdp
+  if not 1 <= data * fsdp <= count:
+    raise ConfigError(
+      f'config.mesh.data: {data}; expected 1 to {count // fsdp}, the number of devices '
+      f'over config.mesh.fsdp {fsdp}, or -1 for all of them'
+    )
+  if jax.process_count() > 1 and data * fsdp != count:
+    raise ConfigError(
+      f'config.mesh: {data} x {fsdp} devices; expected all {count} of the '
+      f'{jax.process_count()} processes'
+    )
   return jax.make_mesh(
-    (len(devices),), ('data',), axis_types=(AxisType.Auto,), devices=devices
+    (data, fsdp),
+    AXES,
+    axis_types=(AxisType.Auto,) * 2,
+    devices=jax.devices()[: data * fsdp],
   )
 
 
-def check_batch_size(batch_size: int, mesh: jax.sharding.Mesh) -> None:
-  """Refuses a global batch that the mesh can't split evenly."""
-  if batch_size < 1 or batch_size % mesh.size:
+def check_batch_size(batch_size: int, parts: int, mesh: jax.sharding.Mesh) -> None:
+  """Refuses a global batch that the mesh can't split evenly, in so many parts."""
+  if parts < 1:
+    raise ConfigError(f'config.accumulate_steps: {parts}; expected 1 or more')
+  if batch_size < 1 or batch_size % (mesh.size * parts):
+    of_parts = f' times {parts}, config.accumulate_steps' if parts > 1 else ''
     raise ConfigError(
       f'config.batch_size: {batch_size}; expected a positive multiple of {mesh.size}, '
-      'the number of devices that share each batch'
+      f'the number of devices that share each batch{of_parts}'
     )
 
 
@@ -46,8 +78,53 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
 
 
 def batch_sharded(mesh: jax.sharding.Mesh) -> NamedSharding:
-  """Returns the sharding of what is split along its first axis."""
-  return NamedSharding(mesh, P('data'))
+  """Returns the sharding of what is split along its first axis, over all devices."""
+  return NamedSharding(mesh, P(AXES))
+
+
+def state_sharding(tree: Any, mesh: jax.sharding.Mesh, min_size: int) -> Any:
+  """Returns the shardings of a tree of arrays, by their sizes alone.
+
+  An array of `min_size` elements or more is split over `'fsdp'`, along the largest of
+  its axes that can be; what is smaller, or has no such axis, every device holds whole.
+  So parameters, their optimizer state and their averages are split alike, as in ZeRO's
+  third stage (Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054).
+
+  Args:
+    tree: arrays, or their shapes and dtypes.
+    mesh: the mesh.
+    min_size: the number of elements from which an array is split.
+
+  >>> mesh = make_mesh(1, 1)
+  >>> tree = {'kernel': np.ones((3, 3, 8, 64)), 'bias': np.ones(64)}
+  >>> {k: s.spec for k, s in state_sharding(tree, mesh, 4096).items()}
+  {'bias': PartitionSpec(), 'kernel': PartitionSpec()}
+  """
+  parts = mesh.shape['fsdp']
+
+  def sharding(x: Any) -> NamedSharding:
+    axes = [axis for axis, n in enumerate(x.shape) if n % parts == 0]
+    if parts == 1 or x.size < min_size or not axes:
+      return replicated(mesh)
+    largest = max(axes, key=lambda axis: x.shape[axis])
+    return NamedSharding(mesh, P(*[None] * largest, 'fsdp'))
+
+  return jax.tree.map(sharding, tree)
+
+
+def constrain(shardings: Any) -> Callable[[Mapping[str, Any]], Any]:
+  """Returns a function that has the entries of a mapping lie so, inside of `jit`.
+
+  Args:
+    shardings: one for all, or a mapping of at least the same keys.
+  """
+
+  def place(tree: Mapping[str, Any]) -> Any:
+    one = isinstance(shardings, NamedSharding)
+    places = shardings if one else {name: shardings[name] for name in tree}
+    return jax.lax.with_sharding_constraint(tree, places)
+
+  return place
 
 
 def put_batch(

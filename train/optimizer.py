@@ -49,6 +49,27 @@ def decays(params: Any) -> Any:
   return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
+def scale_learning_rate(config: ConfigDict, batch_size: int) -> ConfigDict:
+  """Returns `config.optimizer` with the learning rate that the batch size gives.
+
+  Raises:
+    ConfigError: `learning_rate_batch_size` is negative.
+
+  >>> config = ConfigDict({'learning_rate': 0.1, 'learning_rate_batch_size': 256})
+  >>> scale_learning_rate(config, 1024).learning_rate
+  0.4
+  """
+  of = config.learning_rate_batch_size
+  if of < 0:
+    raise ConfigError(
+      f'config.optimizer.learning_rate_batch_size: {of}; expected 0 or more'
+    )
+  scaled = config.copy_and_resolve_references()
+  if of:
+    scaled.learning_rate = config.learning_rate * batch_size / of
+  return scaled
+
+
 def learning_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
   """Returns the learning rate as a function of the step.
 

@@ -21,6 +21,8 @@ class TrainState(struct.PyTreeNode):
     batch_stats: the running statistics of batch norms; empty without any.
     opt_state: the optimizer's own state, for the parameters that are trained.
     key: a typed PRNG key; step n draws its noise from `fold_in(key, n)`.
+    ema: the moving averages of `params` and `batch_stats`, as `variables` has them;
+      empty where none are kept.
   """
 
   step: jax.Array
@@ -28,11 +30,17 @@ class TrainState(struct.PyTreeNode):
   batch_stats: Any
   opt_state: Any
   key: jax.Array
+  ema: Any
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What `model.apply` takes."""
+    """What is trained, as `model.apply` takes it."""
     return {'params': self.params, 'batch_stats': self.batch_stats}
+
+  @property
+  def evaluated(self) -> dict[str, Any]:
+    """What is evaluated: the moving averages, or `variables` where none are kept."""
+    return self.ema or self.variables
 
 
 def create_state(
@@ -43,6 +51,7 @@ def create_state(
   model: nn.Module,
   tx: Any,
   frozen: Collection[str] = (),
+  ema: bool = False,
 ) -> TrainState:
   """Initialises a run.
 
@@ -53,16 +62,19 @@ def create_state(
     model: the model.
     tx: the optimizer.
     frozen: the modules that it is not to train.
+    ema: whether to keep moving averages.
   """
   init_key, state_key = jax.random.split(key)
   variables = model.init(init_key, inputs, train=False)
   params = variables['params'] | loaded.get('params', {})
+  batch_stats = variables.get('batch_stats', {}) | loaded.get('batch_stats', {})
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
-    batch_stats=variables.get('batch_stats', {}) | loaded.get('batch_stats', {}),
+    batch_stats=batch_stats,
     opt_state=tx.init(without(params, frozen)),
     key=state_key,
+    ema={'params': params, 'batch_stats': batch_stats} if ema else {},
   )
 
 

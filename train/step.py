@@ -4,7 +4,7 @@ Nothing here knows of devices: `jit` with shardings makes the same functions run
 one CPU or on a pod, and XLA adds the all-reduce that a split batch needs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +26,11 @@ def train_step(
   tx: optax.GradientTransformation,
   frozen: Collection[str] = (),
   aux_loss_weight: float = 0.0,
+  accumulate_steps: int = 1,
+  ema_decay: float = 0.0,
+  skip_nonfinite: bool = False,
+  gather: Callable[[Any], Any] = lambda params: params,
+  scatter: Callable[[Any], Any] = lambda grads: grads,
 ) -> tuple[TrainState, Metrics]:
   """Makes one update of the parameters.
 
@@ -40,39 +45,110 @@ def train_step(
     tx: the optimizer, of the parameters that are trained.
     frozen: the modules whose parameters and batch statistics stay as they are.
     aux_loss_weight: that share.
+    accumulate_steps: in how many parts the batch is passed through the model, one after
+      the other, to save memory. The gradient is the whole batch's. Batch norms see a
+      part each, and update their running statistics after each.
+    ema_decay: of the moving averages, where the state has them; see `average`.
+    skip_nonfinite: whether a loss or gradient that is not finite leaves all but the
+      step's number as it was.
+    gather: where the parameters are split over devices, makes them whole for the model.
+    scatter: splits the gradients as the parameters are, for the optimizer.
 
   Returns:
     The state after the step, and each metric as a pair (weighted sum, sum of weights).
+    `grad_norm` is the gradient's global norm. `skipped`, with `skip_nonfinite`, counts
+    1, with no weight, for a step that was left out; its other metrics are all 0.
   """
   key = jax.random.fold_in(state.key, state.step)
-  trained = without(state.params, frozen)
+  params = gather(state.params)
+  total_weight = jnp.maximum(jnp.sum(batch['weights']), 1)
 
-  def loss_fn(trained: Any) -> tuple[jax.Array, Any]:
+  def loss_fn(
+    trained: Any, batch_stats: Any, part: Batch, key: jax.Array
+  ) -> tuple[jax.Array, Any]:
     with keep_statistics(frozen):
       logits, updates = model.apply(
-        {'params': state.params | trained, 'batch_stats': state.batch_stats},
-        batch['inputs'],
+        {'params': params | trained, 'batch_stats': batch_stats},
+        part['inputs'],
         train=True,
         rngs={'dropout': key},
         mutable=['batch_stats', 'aux_logits'],
       )
-    losses = task.losses(logits, batch['targets'])
+    losses = task.losses(logits, part['targets'])
     for aux in jax.tree.leaves(updates.get('aux_logits', {})):
-      losses += aux_loss_weight * task.losses(aux, batch['targets'])
-    total, weight = weighted(losses, batch['weights'])
-    return total / jnp.maximum(weight, 1), (logits, updates)
+      losses += aux_loss_weight * task.losses(aux, part['targets'])
+    loss, _ = weighted(losses, part['weights'])
+    metrics = task.metrics(logits, part)
+    return loss / total_weight, (updates.get('batch_stats', {}), metrics)
 
-  grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(trained)
+  def grad_fn(*args: Any) -> Any:
+    grads, aux = jax.grad(loss_fn, has_aux=True)(without(params, frozen), *args)
+    return scatter(grads), aux
+
+  trained = without(state.params, frozen)
+  if accumulate_steps == 1:
+    grads, (batch_stats, metrics) = grad_fn(state.batch_stats, batch, key)
+  else:
+
+    def accumulate(carry: Any, inputs: Any) -> tuple[Any, Metrics]:
+      (grads, batch_stats), (part, key) = carry, inputs
+      more, (batch_stats, metrics) = grad_fn(batch_stats, part, key)
+      return (jax.tree.map(jnp.add, grads, more), batch_stats), metrics
+
+    start = jax.tree.map(jnp.zeros_like, trained), state.batch_stats
+    inputs = split(batch, accumulate_steps), jax.random.split(key, accumulate_steps)
+    (grads, batch_stats), metrics = jax.lax.scan(accumulate, start, inputs)
+    metrics = jax.tree.map(lambda m: jnp.sum(m, axis=0), metrics)
+
   changes, opt_state = tx.update(grads, state.opt_state, trained)
-  metrics = task.metrics(logits, batch)
   metrics['grad_norm'] = (optax.tree.norm(grads), jnp.ones(()))
-  state = state.replace(
-    step=state.step + 1,
+  after = state.replace(
     params=state.params | optax.apply_updates(trained, changes),
-    batch_stats=updates.get('batch_stats', {}),
+    batch_stats=batch_stats,
     opt_state=opt_state,
   )
-  return state, metrics
+  if state.ema:
+    after = after.replace(
+      ema=average(state.ema, after.variables, state.step, ema_decay)
+    )
+  if skip_nonfinite:
+    finite = jnp.isfinite(metrics['loss'][0]) & jnp.isfinite(metrics['grad_norm'][0])
+    after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
+    metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
+    metrics['skipped'] = (1.0 - finite, jnp.zeros(()))
+  return after.replace(step=state.step + 1), metrics
+
+
+def split(batch: Batch, parts: int) -> Batch:
+  """Returns the batch as `[parts, batch / parts, ...]`.
+
+  Part p has the rows p, p + parts, and so on: of a batch that lies on several devices
+  in blocks, each part takes as much from each, and nothing moves.
+
+  >>> split({'x': jnp.arange(6)}, 2)['x'].tolist()
+  [[0, 2, 4], [1, 3, 5]]
+  """
+  return jax.tree.map(
+    lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch
+  )
+
+
+def average(ema: Any, variables: Any, step: jax.Array, decay: float) -> Any:
+  r"""Moves averages towards the variables after update `step`, counted from 0.
+
+  .. math:: a \leftarrow d a + (1 - d) v, \quad
+    d = \min(\text{decay}, \frac{1 + \text{step}}{10 + \text{step}}),
+
+  so that a short run is not dominated by what it was initialised with; the form is that
+  of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
+
+  >>> float(average(jnp.zeros(()), jnp.ones(()), step=0, decay=0.999).round(4))
+  0.9
+  """
+  d = jnp.minimum(decay, (1 + step) / (10 + step))
+  return jax.tree.map(
+    lambda a, v: (d * a + (1 - d) * v).astype(a.dtype), ema, variables
+  )
 
 
 def eval_step(

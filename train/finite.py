@@ -1,0 +1,33 @@
+"""What a run does about numbers that are not finite."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .errors import RunError
+
+
+def check_finite(step: int, metrics: Any, indices: np.ndarray) -> None:
+  """Refuses a step whose loss or gradient was not finite.
+
+  It waits for that step; call it when a later one is under way.
+
+  Args:
+    step: the step's number, from 1.
+    metrics: its metrics, as `train_step` returns them.
+    indices: the positions of its examples in the training split.
+
+  Raises:
+    RunError: one of the metrics is infinite or not a number.
+  """
+  totals = {name: total for name, (total, _) in jax.device_get(metrics).items()}
+  wrong = [name for name, total in totals.items() if not np.all(np.isfinite(total))]
+  if wrong:
+    examples = ', '.join(map(str, sorted(indices)))
+    raise RunError(
+      f'step {step}: {" and ".join(wrong)} not finite, in a batch of the training '
+      f'examples {examples}. Nothing of it was saved; the same command goes on from '
+      'the last checkpoint. A lower config.optimizer.learning_rate or a clip_norm '
+      "there may prevent it; config.on_nonfinite='skip' leaves such steps out"
+    )
