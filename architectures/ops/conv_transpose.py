@@ -76,15 +76,21 @@ def conv_transpose(
     raise ValueError(f'groups {groups}: expected a divisor of the {ins} input channels')
   strides = per_dimension('strides', strides, ndim)
   dilation = per_dimension('dilation', dilation, ndim)
-  extra = explicit_padding(output_padding, window)
-  if any(e >= max(s, d) for (_, e), s, d in zip(extra, strides, dilation, strict=True)):
+  # At the high sides alone, so that there are no pairs.
+  extra = output_padding
+  if isinstance(extra, int):
+    extra = (extra,) * ndim
+  if len(extra) != ndim or not all(
+    isinstance(e, int) and 0 <= e < max(s, d)
+    for e, s, d in zip(extra, strides, dilation, strict=True)
+  ):
     raise ValueError(
-      f'output_padding {output_padding!r}: expected less than strides {strides} or '
-      f'dilation {dilation}'
+      f'output_padding {output_padding!r}: expected an int >= 0, or {ndim} of them, '
+      f'less than strides {strides} or dilation {dilation}'
     )
   sizes, pads = [], []
   cuts = explicit_padding(padding, window)
-  for size, k, s, d, (low, high), (_, e) in zip(
+  for size, k, s, d, (low, high), e in zip(
     x.shape[1:-1], window, strides, dilation, cuts, extra, strict=True
   ):
     reach = d * (k - 1)

@@ -71,7 +71,19 @@ def test_layer_and_dtypes():
     ((1, 5, 2), (3, 4, 2), {'strides': 0}, 'strides 0: expected a positive int'),
     ((1, 5, 2), (3, 4, 2), {'padding': 'SAME'}, "padding 'SAME': expected an int"),
     ((1, 1, 2), (3, 4, 2), {'padding': 2}, r'padding 2: expected to leave .* \(-1,\)'),
-    ((1, 5, 2), (3, 4, 2), {'output_padding': 1}, 'output_padding 1: expected less'),
+    (
+      (1, 5, 2),
+      (3, 4, 2),
+      {'output_padding': 1},
+      'output_padding 1: .* less than strid',
+    ),
+    (
+      (1, 5, 2),
+      (3, 4, 2),
+      {'strides': 2, 'output_padding': [(1, 1)]},
+      r'output_padding \[\(1, 1\)\]: expected an int >= 0, or 1 of them, less',
+    ),
+    ((1, 5, 2), (3, 4, 2), {'output_padding': (0, 0)}, r'output_padding \(0, 0\): exp'),
   ],
 )
 def test_errors(x_shape, kernel_shape, kwargs, message):
