@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
   # Modules that are not trained, likewise, such as ('stem', 'stage1'): their parameters
   # stay, and their batch norms use their running statistics and keep them. Dropout in
   # them goes on. No gradient goes below the first module that is trained. On the
-  # command line: --config.frozen="('stem','stage1')".
+  # command line: --config.frozen=stem,stage1, or --config.frozen= for none.
   config.frozen = ()
 
   # Where a model has auxiliary heads: the share of each one's loss that is added to the

@@ -7,8 +7,8 @@ python -m convscan.train.main --config=digits_finetune --workdir=runs/high \
     --config.init_from=runs/low.safetensors
 
 78.53 % test accuracy: the median of seeds 0, 1, 2 (80.10, 78.01, 78.53). From scratch,
-with --config.init_from= --config.frozen='()', 86.91 % (84.29, 86.91, 86.91). Training
-takes 10 s on one CPU core.
+with --config.init_from= --config.init_fresh= --config.frozen=, 86.91 % (84.29, 86.91,
+86.91). Training takes 10 s on one CPU core.
 """
 
 from ml_collections import ConfigDict

@@ -10,11 +10,26 @@ from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags import tuple_parser
 
 from .. import configs
 from .errors import ConfigError, RunError, did_you_mean
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
+
+
+class _TupleParser(tuple_parser.TupleParser):
+  """Reads several names without brackets and quotes, too: `stem,stage1`."""
+
+  def parse(self, argument: Any) -> tuple[Any, ...]:
+    values = super().parse(argument)
+    # What is no Python literal comes back as it went in.
+    if values == (argument,) and isinstance(argument, str):
+      values = tuple(name for name in argument.split(',') if name)
+    return values
+
+
+config_flags.register_flag_parser_for_type(tuple, _TupleParser())
 
 
 def define_config() -> flags.FlagHolder:
