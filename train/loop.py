@@ -80,6 +80,11 @@ def train_and_evaluate(
   params = jax.eval_shape(functools.partial(model.init, train=False), key, one)[
     'params'
   ]
+  if config.init_fresh and not config.init_from:
+    raise ConfigError(
+      f'config.init_fresh: {tuple(config.init_fresh)}; expected () without a file in '
+      'config.init_from, since all modules start afresh then'
+    )
   frozen = select_frozen(config.frozen, params)
   fresh = select('config.init_fresh', config.init_fresh, params)
   loaded = {}

@@ -142,6 +142,10 @@ BAD = {
     {'frozen': ('stem', 'stage1', 'stage2', 'stage3', 'head')},
     'at least',
   ),
+  'fresh of nothing': (
+    {'init_from': ''},
+    r"config.init_fresh: \('head',\); expected \(\) without a file in config.init_from",
+  ),
   'aux': ({'aux_loss_weight': -0.5}, 'config.aux_loss_weight: -0.5; expected 0 or mo'),
 }
 
