@@ -31,6 +31,10 @@ def bind_norm(norm: Layer, train: bool, **types: Any) -> Layer:
 
 def check_remat(model: Any) -> None:
   """Refuses a stage to rematerialise that the model does not have."""
+  if isinstance(model.remat, str):
+    raise ValueError(
+      f'remat: got {model.remat!r}, expected a sequence such as ({model.remat!r},)'
+    )
   for stage in model.remat:
     if stage not in model.feature_info:
       raise ValueError(

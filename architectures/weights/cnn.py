@@ -244,12 +244,18 @@ def _check_epsilon(model: Any, library: str) -> None:
 
 
 def _under(modules: Sequence[str], leaves: Mapping[str, Any]) -> set[str]:
-  """Returns the keys of the leaves in these modules."""
+  """Returns the keys of the leaves in these modules, or in those that begin so."""
+  legal = dict.fromkeys(key.split('/')[1].partition('_')[0] for key in leaves)
+  if isinstance(modules, str):
+    raise ValueError(
+      f'allow_missing: got {modules!r}, expected a sequence such as ({modules!r},), of '
+      f'some of {", ".join(legal)}'
+    )
   found = set()
   for module in modules:
-    keys = {key for key in leaves if key.partition('/')[2].startswith(f'{module}/')}
+    under = (f'{module}/', f'{module}_')
+    keys = {key for key in leaves if key.partition('/')[2].startswith(under)}
     if not keys:
-      legal = dict.fromkeys(key.split('/')[1] for key in leaves)
       raise ValueError(
         f'allow_missing: got {modules!r}, where {module!r} is no module; expected some '
         f'of {", ".join(legal)}'

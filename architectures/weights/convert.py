@@ -43,7 +43,8 @@ def from_torch(
       `(1, 224, 224, 3)`.
     allow_missing: modules of a convolutional network, such as `('head',)` for another
       number of classes, that are initialised (from `jax.random.key(0)`), whatever the
-      state has for them.
+      state has for them. A name stands for all that begin so, up to a `_`: `'stage1'`
+      for `stage1_block0`; a path, such as `'head/dense'`, for a module in a module.
     library: whose names the state of a convolutional network has: 'torchvision',
       'timm', 'huggingface', or 'torch' for those of none of these. By default that
       whose names most of the keys are.

@@ -97,6 +97,10 @@ def test_rematerialisation_stores_less_and_changes_nothing() -> None:
 def test_fields_are_checked() -> None:
   with pytest.raises(ValueError, match=r"remat: got 'stage9', expected one of stage0"):
     arch.build('resnet18', remat=('stage9',))
+  with pytest.raises(
+    ValueError, match=r"remat: got 'stage1', expected a seq.*stage1',"
+  ):
+    arch.build('resnet18', remat='stage1')
   with pytest.raises(ValueError, match='num_classes: got 0, expected at least 1'):
     arch.build('vgg11', num_classes=0)
   with pytest.raises(ValueError, match=r'images: got shape \(3, 8, 8\), expected'):

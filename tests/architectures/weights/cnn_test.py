@@ -101,15 +101,39 @@ def test_a_body_is_read_without_its_prefix() -> None:
   jax.tree.map(np.testing.assert_array_equal, got, expected)
 
 
+@pytest.mark.parametrize(
+  ('allow_missing', 'fresh'),
+  [
+    (('stage1',), {'stage1_block0'}),
+    (('stage2_block0', 'head'), {'stage2_block0', 'head'}),
+    (('stage2', 'stem'), {'stage2_block0', 'stage2_conv', 'stage2_norm', 'stem_conv',
+                          'stem_norm'}),
+  ],
+)  # fmt: skip
+def test_a_name_stands_for_all_that_begin_so(allow_missing: Any, fresh: Any) -> None:
+  got = arch.weights.from_torch(
+    MODEL, arch.weights.to_torch(MODEL, VARIABLES), SHAPE, allow_missing
+  )['params']
+  same = {
+    module: jax.tree.all(jax.tree.map(np.array_equal, got[module], tree))
+    for module, tree in VARIABLES['params'].items()
+  }
+  assert {module for module in same if not same[module]} == fresh
+
+
 @pytest.mark.parametrize('allow_missing', [('heads',), ('head', 'heads'), ('hea',)])
 def test_a_module_that_is_none_cannot_be_missing(allow_missing: Any) -> None:
   state = arch.weights.to_torch(MODEL, VARIABLES)
   message = (
     f'allow_missing: got {allow_missing!r}, where {allow_missing[-1]!r} is no module; '
-    'expected some of head, '
+    'expected some of head, stage1, stage2, stage3, stage4, stem'
   )
-  with pytest.raises(ValueError, match=re.escape(message)):
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
     arch.weights.from_torch(MODEL, state, SHAPE, allow_missing)
+  with pytest.raises(
+    ValueError, match=r"got 'head', expected a seq.* as \('head',\), of"
+  ):
+    arch.weights.from_torch(MODEL, state, SHAPE, 'head')
 
 
 def test_unknown_libraries_are_refused() -> None:
