@@ -8,10 +8,12 @@
 import dataclasses
 import difflib
 import importlib
+import numbers
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from .summary import Summary, summary
 
@@ -201,14 +203,35 @@ def build(name: str, **overrides: Any) -> nn.Module:
   # Linen gives every module these two, which are not for a caller to set.
   fields = {f.name: f for f in dataclasses.fields(model.func)}
   del fields['parent'], fields['name']
-  for key in overrides:
+  for key, value in overrides.items():
+    if key in ('pretrained', 'weights'):
+      raise ValueError(
+        f'{key}: got {value!r}, but a model holds no weights: read a file of them into '
+        'its variables with architectures.weights.load'
+      )
     if key not in fields:
       raise ValueError(_unknown(f'override for {name}', key, fields))
+    _check_type(key, value, fields[key].type)
   for key, field in fields.items():
     given = key in overrides or key in model.keywords or not field.init
     if not given and field.default is field.default_factory is dataclasses.MISSING:
       raise ValueError(f'{key}: missing, expected a value for {name}')
   return model(**overrides)
+
+
+def _check_type(key: str, value: Any, declared: Any) -> None:
+  """Refuses what is no integer or dtype for a field that is one."""
+  if value is None and declared is not int:
+    return
+  if declared in (int, int | None) and not isinstance(value, numbers.Integral):
+    raise ValueError(f'{key}: got {value!r}, expected an int')
+  if key in ('dtype', 'param_dtype'):
+    try:
+      jnp.dtype(value)
+    except TypeError as error:
+      raise ValueError(
+        f'{key}: got {value!r}, expected a dtype such as jax.numpy.bfloat16'
+      ) from error
 
 
 def __getattr__(name: str) -> Any:

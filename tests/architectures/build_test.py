@@ -4,6 +4,8 @@ import importlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import convscan.architectures as arch
@@ -29,6 +31,12 @@ def test_names_are_sorted_unique_and_of_a_kind():
 def test_overrides_are_fields():
   model = arch.build('lenet5', num_classes=3, filters=(4, 8))
   assert (model.num_classes, model.filters, model.padding) == (3, (4, 8), 0)
+
+
+def test_integers_and_dtypes_of_numpy_are_fields_too():
+  model = arch.build('resnet18', num_classes=np.int64(3), dtype='bfloat16')
+  assert (model.num_classes, jnp.dtype(model.dtype)) == (3, jnp.bfloat16)
+  assert arch.build('lstm_tagger', vocab_size=None, dtype=None).dtype is None
 
 
 def test_building_imports_only_its_own_family():
@@ -60,6 +68,27 @@ def test_building_imports_only_its_own_family():
     (
       lambda: arch.build('lenet5', num_class=3),
       "override for lenet5: 'num_class'; did you mean num_classes.*one of act, .*pool",
+    ),
+    (
+      lambda: arch.build('resnet18', num_classes='10'),
+      "num_classes: got '10', exp.* int",
+    ),
+    (
+      lambda: arch.build('lenet5', num_classes=10.0),
+      'num_classes: got 10.0, exp.* int',
+    ),
+    (
+      lambda: arch.build('lstm_tagger', vocab_size='9'),
+      "vocab_size: got '9', expected",
+    ),
+    (
+      lambda: arch.build('resnet18', dtype='bf16'),
+      "dtype: got 'bf16', .*numpy.bfloat16",
+    ),
+    (lambda: arch.build('vgg11', param_dtype=32), 'param_dtype: got 32, expected a dt'),
+    (
+      lambda: arch.build('resnet18', pretrained=True),
+      'pretrained: got True.*weights.load',
     ),
     (lambda: arch.build('lenet5', parent=None), "override for lenet5: 'parent'"),
     (lambda: arch.names('cnns'), "unknown kind: 'cnns'; did you mean cnn.* cnn, rnn"),
