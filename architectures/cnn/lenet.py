@@ -18,6 +18,7 @@ from flax.typing import Dtype
 
 from ..layers import BatchNorm, Conv, Dropout
 from ..ops import avg_pool, max_pool
+from .network import explain_channels
 
 
 class LeNet(nn.Module):
@@ -117,7 +118,8 @@ class LeNet(nn.Module):
     maps = {}
     x = images
     for i, name in enumerate(self.feature_info):
-      x = self.convs[i](x)
+      with explain_channels(images):
+        x = self.convs[i](x)
       if self.norm is not None:
         x = self.norms[i](x, use_running_average=not train)
       maps[name] = x = self.pool(self.act(x), (2, 2))
@@ -141,8 +143,9 @@ class LeNet(nn.Module):
     if shape[1] < smallest[0] or shape[2] < smallest[1]:
       raise ValueError(
         f'images of {shape[1]} x {shape[2]} pixels: expected at least '
-        f'{smallest[0]} x {smallest[1]} for kernel_size {self.kernel_size}, padding '
-        f'{self.padding} and {len(self.filters)} stages'
+        f'{smallest[0]} x {smallest[1]} in [batch, height, width, channels] for '
+        f'kernel_size {self.kernel_size}, padding {self.padding} and '
+        f'{len(self.filters)} stages'
       )
 
 

@@ -1,12 +1,15 @@
 """What the convolutional networks share: their fields, checks and calls."""
 
+import contextlib
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 from flax.typing import Dtype
 from jax import Array
 
@@ -27,6 +30,40 @@ def bind_norm(norm: Layer, train: bool, **types: Any) -> Layer:
   if 'use_running_average' in inspect.signature(norm).parameters:
     norm = partial(norm, use_running_average=not train)
   return partial(norm, **types)
+
+
+def check_keywords(model: Any, field: str) -> None:
+  """Refuses a partial of a layer with keywords that the layer does not have."""
+  layer = getattr(model, field)
+  if not isinstance(layer, partial):
+    return
+  legal = inspect.signature(layer.func).parameters
+  if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in legal.values()):
+    return
+  for key, value in layer.keywords.items():
+    if key not in legal:
+      # Linen gives every module these two, which are not for a caller to set.
+      names = ', '.join(name for name in legal if name not in ('parent', 'name'))
+      raise ValueError(f'{field}: got {key}={value!r}, expected one of {names}')
+
+
+@contextlib.contextmanager
+def explain_channels(images: Array) -> Iterator[None]:
+  """Says of images with other channels than the parameters are for that they are it.
+
+  For what calls the first layer. It costs nothing where there is no error.
+  """
+  try:
+    yield
+  except ScopeParamShapeError as error:
+    # Of the kernel that the images need, and of the one that there is.
+    inputs = re.findall(r'shape \(.*?(\d+), \d+\)', str(error))
+    if len(inputs) != 2 or int(inputs[0]) != images.shape[-1]:
+      raise
+    raise ValueError(
+      f'images: got shape {images.shape}, expected [batch, height, width, channels], '
+      f'channels last, with {inputs[1]} channels for these parameters'
+    ) from error
 
 
 def check_remat(model: Any) -> None:
@@ -137,6 +174,7 @@ class Network(nn.Module):
     if self.num_classes < 1:
       raise ValueError(f'num_classes: got {self.num_classes}, expected at least 1')
     check_remat(self)
+    check_keywords(self, 'norm')
     super().__post_init__()
 
   def setup(self) -> None:
@@ -155,7 +193,8 @@ class Network(nn.Module):
       Logits, `[batch, num_classes]` in float32.
 
     Raises:
-      ValueError: the images are not such an array, or are too small.
+      ValueError: the images are not such an array, are too small, or have other
+        channels than the parameters are for.
     """
     *_, x = self.features(images, train=train).values()
     return self.head(x, train=train)
@@ -172,7 +211,8 @@ class Network(nn.Module):
       `{name: [batch, height, width, channels]}`, as `feature_info` describes them.
 
     Raises:
-      ValueError: the images are not such an array, or are too small.
+      ValueError: the images are not such an array, are too small, or have other
+        channels than the parameters are for.
     """
     if images.ndim != 4:
       raise ValueError(
@@ -181,12 +221,13 @@ class Network(nn.Module):
     if min(images.shape[1:3]) < self.min_size:
       raise ValueError(
         f'images: got {images.shape[1]} x {images.shape[2]} pixels, expected at least '
-        f'{self.min_size} x {self.min_size}'
+        f'{self.min_size} x {self.min_size} in [batch, height, width, channels]'
       )
     types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
     conv = partial(self.conv, **types)
     norm = bind_norm(self.norm, train, **types)
-    return dict(self.stages(images, conv, norm, train))
+    with explain_channels(images):
+      return dict(self.stages(images, conv, norm, train))
 
   @nn.nowrap
   def stages(

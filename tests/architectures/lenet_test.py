@@ -204,3 +204,12 @@ def test_images_of_a_wrong_rank():
     ValueError, match=r'shape \(32, 32, 1\): expected \[batch, height'
   ):
     shapes(build('lenet5'), images()[0])
+
+
+def test_images_of_other_channels():
+  model = build('lenet5')
+  variables = shapes(model, images())
+  x = jnp.concatenate([images()] * 3, -1)
+  message = r'images: got shape .* 3\), expected .* with 1 channels for these'
+  with pytest.raises(ValueError, match=message):
+    model.apply(variables, x, train=False)

@@ -11,6 +11,7 @@ import pytest
 import convscan.architectures as arch
 from convscan.architectures.cnn.network import Network
 from convscan.architectures.cnn.tcn import TemporalConvNet
+from convscan.architectures.layers import BatchNorm
 
 # One of each file, and others with other parts.
 NAMES = [
@@ -36,7 +37,7 @@ def test_any_channels_classes_and_the_smallest_size(name: str) -> None:
   assert isinstance(model, Network | TemporalConvNet)
   size = model.min_size
   images = jax.ShapeDtypeStruct((3, size, size, 5), jnp.float32)
-  _, logits = shapes(model, images, train=False)
+  variables, logits = shapes(model, images, train=False)
   pixels = (size, size) if name == 'unet' else ()
   assert (logits.shape, logits.dtype) == ((3, *pixels, 7), jnp.float32)
   if size > 1:
@@ -45,6 +46,21 @@ def test_any_channels_classes_and_the_smallest_size(name: str) -> None:
       ValueError, match=f'images: got {size} x {size - 1} pixels, exp'
     ):
       shapes(model, small, train=False)
+  if isinstance(model, TemporalConvNet):
+    return
+  for shape in [(3, size, size, 4), (3, 5, size, size)]:
+    message = (
+      rf'images: got shape \({", ".join(map(str, shape))}\), expected \[batch, h'
+    )
+    if shape[1] < size:
+      message = (
+        rf'images: got 5 x {size} pixels, expected .* in \[batch, height, width, c'
+      )
+    else:
+      message += '.* channels last, with 5 channels for these parameters'
+    wrong = jax.ShapeDtypeStruct(shape, jnp.float32)
+    with pytest.raises(ValueError, match=message):
+      jax.eval_shape(partial(model.apply, train=False), variables, wrong)
 
 
 @each
@@ -103,5 +119,8 @@ def test_fields_are_checked() -> None:
     arch.build('resnet18', remat='stage1')
   with pytest.raises(ValueError, match='num_classes: got 0, expected at least 1'):
     arch.build('vgg11', num_classes=0)
+  norm = partial(BatchNorm, momentun=0.9)
+  with pytest.raises(ValueError, match=r'norm: got momentun=0.9, expected .* momentum'):
+    arch.build('resnet18', norm=norm)
   with pytest.raises(ValueError, match=r'images: got shape \(3, 8, 8\), expected'):
     arch.build('resnet18').init(jax.random.key(0), jnp.ones((3, 8, 8)), train=False)
