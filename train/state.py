@@ -1,5 +1,6 @@
 """Everything that a run carries from one step to the next."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -92,7 +93,15 @@ def load_variables(
   Raises:
     ImportError, OSError, ValueError: the file can't be read, or does not fit.
   """
-  variables = architectures.weights.load(
-    model, path, input_shape, allow_missing=tuple(fresh)
-  )
+  try:
+    variables = architectures.weights.load(
+      model, path, input_shape, allow_missing=tuple(fresh)
+    )
+  except ValueError as error:
+    # An argument's name is a key's here, which names whole modules.
+    message, hint, modules = str(error).partition('allow_missing=')
+    if not hint:
+      raise
+    modules = re.sub(r"/[^']*", '', modules)
+    raise ValueError(f'{message}config.init_fresh={modules}') from error
   return {collection: without(tree, fresh) for collection, tree in variables.items()}

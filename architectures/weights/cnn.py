@@ -19,7 +19,7 @@ from ..cnn.densenet import DenseNet
 from ..cnn.regnet import RegNet
 from ..cnn.resnet import ResNet
 from .huggingface import HUGGINGFACE
-from .layout import check, to_numpy
+from .layout import check, common_prefix, to_numpy
 from .names import Name, Table
 from .others import OWN
 from .timm import EPSILONS, TIMM
@@ -103,7 +103,9 @@ def from_torch(
     for key, array in state_dict.items()
     if key not in ignored and not key.endswith(IGNORED)
   }
-  check(f"state_dict for {type(model).__name__} in {library}'s names", got, wanted, {})
+  what = f"state_dict for {type(model).__name__} in {library}'s names"
+  modules = {table[key].key: key.split('/', 1)[1].rpartition('/')[0] for key in leaves}
+  check(what, got, wanted, {}, modules)
   values = {
     key: jnp.asarray(
       table[key].to_ours(to_numpy(state_dict[table[key].key])), leaf.dtype
@@ -138,6 +140,8 @@ def find_library(
   Of libraries with as many, it is the first.
   """
   keys = set(keys)
+  prefix = common_prefix(keys)  # not the tables', where none of these keys fits
+  keys |= {key.removeprefix(prefix) for key in keys}
 
   def count(library: str) -> int:
     return len(keys & {array.key for array in arrays(model, leaves, library).values()})

@@ -5,7 +5,8 @@ Two libraries keep the same numbers in arrays of different names, orders and axe
 a map in both directions: take one library's arrays apart, put the other's together.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -61,7 +62,11 @@ def convert(
 
 
 def check(
-  what: str, got: Mapping[str, Any], expected: Mapping[str, Any], layout: Layout
+  what: str,
+  got: Mapping[str, Any],
+  expected: Mapping[str, Any],
+  layout: Layout,
+  modules: Mapping[str, str] | None = None,
 ) -> None:
   """Refuses arrays that are not exactly those that are expected.
 
@@ -70,25 +75,59 @@ def check(
     got: the arrays.
     expected: arrays, or anything with a `shape`, of the shapes to expect.
     layout: what they are, for its notes; nothing where there are none.
+    modules: the path of the module of each that is expected, where `allow_missing` may
+      name it, for the hint.
 
   Raises:
     ValueError: a key is missing, is not expected, or has another shape. The message
-      names all of them, one a line.
+      counts them, names all of them, one a line, and may end in a hint.
   """
-  problems = []
+  problems, counts = {}, {'missing': 0, 'unexpected': 0, 'of another shape': 0}
   for key in [*expected, *(key for key in got if key not in expected)]:
     if key not in got:
-      problems.append(f'{key}: missing, expected shape {expected[key].shape}')
+      kind, problem = 'missing', f'missing, expected shape {expected[key].shape}'
     elif key not in expected:
-      problems.append(f'{key}: unexpected, got shape {tuple(np.shape(got[key]))}')
+      kind, problem = 'unexpected', f'unexpected, got shape {tuple(np.shape(got[key]))}'
     elif (shape := tuple(np.shape(got[key]))) != expected[key].shape:
       note = f' ({layout[key].note})' if key in layout and layout[key].note else ''
-      problems.append(f'{key}: got shape {shape}, expected {expected[key].shape}{note}')
+      kind = 'of another shape'
+      problem = f'got shape {shape}, expected {expected[key].shape}{note}'
+    else:
+      continue
+    counts[kind] += 1
+    problems[key] = f'{key}: {problem}'
   if problems:
     keys = len(expected.keys() | got.keys())
-    raise ValueError(
-      '\n  '.join([f'{what}: {len(problems)} of {keys} keys do not fit:', *problems])
-    )
+    kinds = ', '.join(f'{count} {kind}' for kind, count in counts.items() if count)
+    first = f'{what}: {len(problems)} of {keys} keys do not fit: {kinds}'
+    last = _hint(problems, got, expected, modules or {})
+    raise ValueError('\n  '.join([first, *problems.values(), *last]))
+
+
+def common_prefix(keys: Iterable[str]) -> str:
+  """Returns the names that all of these keys begin with, up to a dot.
+
+  >>> common_prefix(['module.bn1.bias', 'module.bn2.bias'])
+  'module.'
+  """
+  levels = zip(*(key.split('.')[:-1] for key in keys), strict=False)
+  common = itertools.takewhile(lambda names: len(set(names)) == 1, levels)
+  return ''.join(f'{name}.' for name, *_ in common)
+
+
+def _hint(
+  problems: Iterable[str],
+  got: Iterable[str],
+  expected: Container[str],
+  modules: Mapping[str, str],
+) -> list[str]:
+  prefix = common_prefix(got)
+  if prefix and any(key.removeprefix(prefix) in expected for key in got):
+    return [f'hint: every key begins with {prefix!r}; take the keys without it']
+  if all('head' in modules.get(key, '').partition('/')[0] for key in problems):
+    heads = tuple(dict.fromkeys(modules[key] for key in problems))
+    return [f'hint: for another number of classes, allow_missing={heads!r}']
+  return []
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -78,12 +78,54 @@ def test_problems_are_those_in_the_names_of_most_keys() -> None:
   state['head.fc.bias'] = state['head.fc.bias'][:2]
   state['classifier.0.bias'] = state.pop('head.norm.bias')  # torchvision's
   message = """\
-state_dict for ConvNeXt in timm's names: 3 of 57 keys do not fit:
+state_dict for ConvNeXt in timm's names: 3 of 57 keys do not fit: \
+1 missing, 1 unexpected, 1 of another shape
   head.fc.bias: got shape (2,), expected (3,)
   head.norm.bias: missing, expected shape (2,)
   classifier.0.bias: unexpected, got shape (2,)"""
   with pytest.raises(ValueError, match='^' + re.escape(message) + '$'):
     arch.weights.from_torch(MODEL, state, SHAPE)
+
+
+def _reshaped(state: Any, *keys: str) -> Any:
+  return state | {key: np.zeros((7, *state[key].shape[1:])) for key in keys}
+
+
+@pytest.mark.parametrize(
+  ('change', 'last'),
+  [
+    (
+      lambda state: {f'module.{key}': array for key, array in state.items()},
+      "  hint: every key begins with 'module.'; take the keys without it",
+    ),
+    (
+      lambda state: {f'a.b.{key}': array for key, array in state.items()},
+      "  hint: every key begins with 'a.b.'; take the keys without it",
+    ),
+    (
+      lambda state: _reshaped(state, 'head.fc.weight', 'head.fc.bias'),
+      "  hint: for another number of classes, allow_missing=('head/dense',)",
+    ),
+    (
+      lambda state: {k: a for k, a in state.items() if not k.startswith('head.')},
+      '  hint: for another number of classes, '
+      "allow_missing=('head/dense', 'head/norm')",
+    ),
+    (
+      lambda state: _reshaped(state, 'head.fc.bias', 'stem.0.bias'),
+      '  stem.0.bias: got shape (7,), expected (2,)',
+    ),
+    (
+      lambda state: _reshaped(state | {'x': np.ones(2)}, 'head.fc.bias'),
+      '  x: unexpected, got shape (2,)',
+    ),
+  ],
+)
+def test_a_hint_ends_what_it_is_apt_for(change: Any, last: str) -> None:
+  state = arch.weights.to_torch(MODEL, VARIABLES, library='timm')
+  with pytest.raises(ValueError, match="in timm's names: ") as error:
+    arch.weights.from_torch(MODEL, change(state), SHAPE)
+  assert str(error.value).splitlines()[-1] == last
 
 
 def test_a_body_is_read_without_its_prefix() -> None:

@@ -105,7 +105,7 @@ def test_every_number_counts(kind: str) -> None:
     (
       RNN(ElmanCell(H)),
       nn.GRUCell(H),
-      'params for ElmanCell(4): 13 of 13 keys do not fit:\n'
+      'params for ElmanCell(4): 13 of 13 keys do not fit: 3 missing, 10 unexpected\n'
       '  cell/i/kernel: missing, expected shape (5, 4)',
     ),
     (

@@ -42,7 +42,7 @@ def test_check_names_every_problem() -> None:
   zeros = {key: np.zeros(3) for key in layout}
   check('w', zeros, zeros, layout)
   message = (
-    'w: 3 of 4 keys do not fit:\n'
+    'w: 3 of 4 keys do not fit: 1 missing, 1 unexpected, 1 of another shape\n'
     '  a: got shape (2,), expected (3,) (why)\n'
     '  b: missing, expected shape (3,)\n'
     '  d: unexpected, got shape ()'

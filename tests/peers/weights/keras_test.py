@@ -131,7 +131,7 @@ GRU = [np.zeros((INPUTS, 3 * H)), np.zeros((H, 3 * H))]
     (
       RNN(GRUCell(H)),
       [*GRU, ONE],
-      'weights for GRUCell(4): 1 of 3 keys do not fit:\n'
+      'weights for GRUCell(4): 1 of 3 keys do not fit: 1 of another shape\n'
       '  weights[2] bias: got shape (12,), expected (2, 12) (one row is of '
       'reset_after=False, which is another network)',
     ),
@@ -154,7 +154,7 @@ GRU = [np.zeros((INPUTS, 3 * H)), np.zeros((H, 3 * H))]
     (
       RNN(GRUCell(H)),
       [*GRU, TWO, *GRU, TWO],
-      'GRUCell(4): 3 of 6 keys do not fit:\n'
+      'GRUCell(4): 3 of 6 keys do not fit: 3 unexpected\n'
       '  weights[3]: unexpected, got shape (5, 12)',
     ),
     (

@@ -77,7 +77,7 @@ def test_another_head_is_initialised(
 ) -> None:
   torch.save(state, tmp_path / 'a.pth')
   other = model.clone(num_classes=5)
-  with pytest.raises(ValueError, match=r'2 of 102 keys do not fit:\n  fc.bias: got'):
+  with pytest.raises(ValueError, match=r'2 of 102 keys do not fit: .*\n  fc.bias: got'):
     arch.weights.load(other, tmp_path / 'a.pth', SHAPE)
   loaded = arch.weights.load(other, tmp_path / 'a.pth', SHAPE, allow_missing=('head',))
   head = loaded['params'].pop('head')['dense']

@@ -156,7 +156,7 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('lstm',),
       without('bias_hh_l0'),
-      'state_dict for LSTMCell(4): 1 of 4 keys do not fit:\n'
+      'state_dict for LSTMCell(4): 1 of 4 keys do not fit: 1 missing\n'
       '  bias_hh_l0: missing, expected shape (16,)',
       id='missing',
     ),
@@ -164,14 +164,15 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('lstm',),
       lambda state: state | {'head.bias': torch.zeros(3)},
-      'LSTMCell(4): 1 of 5 keys do not fit:\n  head.bias: unexpected, got shape (3,)',
+      'LSTMCell(4): 1 of 5 keys do not fit: 1 unexpected\n'
+      '  head.bias: unexpected, got shape (3,)',
       id='extra',
     ),
     pytest.param(
       LSTM,
       ('lstm',),
       lambda state: state | {'weight_ih_l0': state['weight_ih_l0'].T},
-      'LSTMCell(4): 1 of 4 keys do not fit:\n'
+      'LSTMCell(4): 1 of 4 keys do not fit: 1 of another shape\n'
       '  weight_ih_l0: got shape (5, 16), expected (16, 5)',
       id='shape',
     ),
@@ -179,7 +180,7 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('lstm', 1, True),
       dict,
-      'LSTMCell(4): 4 of 8 keys do not fit:\n'
+      'LSTMCell(4): 4 of 8 keys do not fit: 4 unexpected\n'
       '  weight_ih_l0_reverse: unexpected, got shape (16, 5)',
       id='bidirectional into one direction',
     ),
@@ -187,7 +188,8 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       BOTH,
       ('lstm',),
       dict,
-      'forward_rnn/LSTMCell(4), backward_rnn/LSTMCell(4): 4 of 8 keys do not fit:\n'
+      'forward_rnn/LSTMCell(4), backward_rnn/LSTMCell(4): 4 of 8 keys do not fit: '
+      '4 missing\n'
       '  weight_ih_l0_reverse: missing, expected shape (16, 5)',
       id='one direction into bidirectional',
     ),
@@ -195,7 +197,7 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('lstm', 2),
       dict,
-      'LSTMCell(4): 4 of 8 keys do not fit:\n'
+      'LSTMCell(4): 4 of 8 keys do not fit: 4 unexpected\n'
       '  weight_ih_l1: unexpected, got shape (16, 4)',
       id='two layers into one',
     ),
@@ -203,7 +205,7 @@ BOTH = Bidirectional(RNN(LSTMCell(H)), RNN(LSTMCell(H)))
       LSTM,
       ('gru',),
       dict,
-      'LSTMCell(4): 4 of 4 keys do not fit:\n'
+      'LSTMCell(4): 4 of 4 keys do not fit: 4 of another shape\n'
       '  weight_ih_l0: got shape (12, 5), expected (16, 5)',
       id='another cell',
     ),
@@ -310,7 +312,7 @@ def test_all_problems_are_named_at_once() -> None:
   [
     (
       {'kernel': None},
-      'variables of LSTMCell(4): 1 of 3 keys do not fit:\n'
+      'variables of LSTMCell(4): 1 of 3 keys do not fit: 1 missing\n'
       '  params/cell/kernel: missing, expected',
     ),
     ({'bias': None}, 'params/cell/bias: missing, expected shape (16,)'),
