@@ -19,6 +19,10 @@ class RunError(RuntimeError):
   """
 
 
+class Stopped(Exception):
+  """A run was asked to stop, and saved where it can go on."""
+
+
 @contextlib.contextmanager
 def blame(key: str) -> Iterator[None]:
   """Says which config key an error raised in this block is about.

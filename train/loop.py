@@ -18,7 +18,7 @@ from . import tasks
 from . import workdir as workdirs
 from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step
-from .errors import ConfigError, blame, choose
+from .errors import ConfigError, Stopped, blame, choose
 from .finite import check_finite
 from .mesh import (
   batch_sharded,
@@ -38,19 +38,25 @@ from .tasks.task import Task, mean
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  stop: Callable[[int], bool] = lambda step: False,
 ) -> dict[str, float]:
   """Trains what a config names, or goes on where an earlier run of it stopped.
 
   Args:
     config: a complete experiment; `convscan/configs/base.py` explains every key.
     workdir: the run's folder; see `convscan.train.workdir`.
+    stop: called after each step but the last with its number, whether to stop there;
+      the same in every process.
 
   Returns:
     The metrics of the final evaluation, such as `{'eval/loss': ..., ...}`.
 
   Raises:
     ConfigError: the config or the folder can't be used. The folder is as it was then.
+    RunError: the run can't go on.
+    Stopped: `stop` said so, and the step is saved.
   """
   log = logger()
 
@@ -152,7 +158,7 @@ def train_and_evaluate(
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
     contextlib.closing(checkpoints),
   ):
-    previous: Any = None
+    stopped, previous = False, None
     for step in range(start + 1, num_steps + 1):
       batch = next(iterator)
       indices = batch.pop('index')
@@ -178,12 +184,20 @@ def train_and_evaluate(
         key = jax.random.fold_in(jax.random.key(config.seed), step)
         shown = task.at_evaluation(model, variables, dataset, key, config)
         writer.text(step, 'sample', shown)
-      if step % config.checkpoint_every_steps == 0 or last:
+      stopped = not last and stop(step)
+      if step % config.checkpoint_every_steps == 0 or last or stopped:
         check_finite(*previous)  # nothing wrong is saved
         since = jax.tree.map(float, jax.device_get(since_log))
         checkpoints.save(
           step, state, {'data': iterator.get_state(), 'since_log': since}
         )
+      if stopped:
+        break
+
+  if stopped:
+    log.info('stopped: step %d of %d is saved, and the same command goes on from it',
+             step, num_steps)  # fmt: skip
+    raise Stopped
 
   # What a person sees.
   if start == num_steps:  # nothing was left to do

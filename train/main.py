@@ -3,21 +3,51 @@
     python -m convscan.train.main --config=digits_lenet --workdir=runs/digits
     python -m convscan.train.main --config=my.py --workdir=DIR --config.seed=1
 
-The same command again goes on where the run was stopped.
+The same command again goes on where the run was stopped. SIGTERM and Ctrl-C save first;
+a second Ctrl-C does not.
 """
 
+import sys
+
+from absl import flags
 from ml_collections import ConfigDict
 
 from .allocator import keep_freed_memory
 from .flags import define_config, define_workdir, run
 
+DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', True, 'join the processes of a cluster, or be the only one of one'
+)
+COORDINATOR_ADDRESS = flags.DEFINE_string(
+  'coordinator_address', None, 'host:port of process 0, where JAX does not find it'
+)
+NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'how many there are')
+PROCESS_ID = flags.DEFINE_integer('process_id', None, 'which one this is, from 0')
+HEARTBEAT_SECONDS = flags.DEFINE_integer(
+  'heartbeat_seconds', 30, 'the silence after which a process counts as dead'
+)
+
 
 def main(config: ConfigDict, workdir: str) -> None:
   """Trains."""
   keep_freed_memory()
-  from .loop import train_and_evaluate  # flags are checked before jax is loaded
+  from . import distributed  # flags are checked before jax is loaded
+  from .errors import Stopped
 
-  train_and_evaluate(config, workdir)
+  if DISTRIBUTED.value:
+    distributed.start(
+      COORDINATOR_ADDRESS.value,
+      NUM_PROCESSES.value,
+      PROCESS_ID.value,
+      HEARTBEAT_SECONDS.value,
+    )
+  from .loop import train_and_evaluate
+
+  with distributed.stop_signals() as stop:
+    try:
+      train_and_evaluate(config, workdir, stop.agreed)
+    except Stopped:
+      sys.exit(stop.exit_status)
 
 
 if __name__ == '__main__':
