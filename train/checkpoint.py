@@ -1,102 +1,218 @@
-"""Checkpoints of a run: the one file that knows orbax."""
+"""Checkpoints of a run: the newest good one, and those to come.
 
+checkpoints/20/state/               every leaf of the state, by its path
+checkpoints/20/progress/metadata    JSON: the run's progress, and the checksums
+checkpoints/20.bad/                 a step that was not good, set aside
+"""
+
+import contextlib
+import logging
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from absl import logging
 
+from .checksum import checksums, named, paths
+from .errors import CheckpointError, in_few_words
+from .metrics import logger
+from .saved import PROGRESS, STATE, note, read_step
 from .state import TrainState
+from .together import as_process_0, together
 
 _FOLDER = 'checkpoints'
-# What is evaluated is an item of its own, so that a trained model is read without the
-# optimizer's state, which can be twice its size.
-_ITEMS = ('variables', 'rest', 'progress')
 
 
 class Checkpoints:
-  """Saves the state of a run beside its training, and finds the newest one again.
+  """Saves the state of a run beside its training.
 
   Args:
     workdir: the run's folder.
-    keep: how many of the newest checkpoints stay; None is for reading alone, which
-      changes nothing on disk, so that a run can be read while it trains.
+    keep: how many of the newest checkpoints stay.
+
+  Raises:
+    CheckpointError: from any method: a checkpoint can't be written.
   """
 
-  def __init__(self, workdir: str, keep: int | None) -> None:
-    writes = keep is not None
-    verbosity = logging.get_verbosity()
-    if not writes:
-      logging.set_verbosity(logging.ERROR)  # it warns that it will not write
-    self._manager = ocp.CheckpointManager(
-      os.path.join(os.path.abspath(workdir), _FOLDER),
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        create=writes,
-        read_only=not writes,
-        cleanup_tmp_directories=writes,  # what a killed save left
-        enable_async_checkpointing=writes,
-      ),
-      item_names=_ITEMS,
-    )
-    logging.set_verbosity(verbosity)
-
-  def latest_step(self) -> int | None:
-    """Returns the newest step saved, or None."""
-    return self._manager.latest_step()
+  def __init__(self, workdir: str, keep: int) -> None:
+    self._folder = os.path.join(os.path.abspath(workdir), _FOLDER)
+    self._saving: int | None = None  # the step being written
+    logging.getLogger('absl').addFilter(_raised_anyhow)
+    with self._blame():
+      self._manager = ocp.CheckpointManager(
+        self._folder,
+        options=ocp.CheckpointManagerOptions(
+          max_to_keep=keep,
+          cleanup_tmp_directories=True,  # what a killed save left
+        ),
+        item_names=(STATE, PROGRESS),
+      )
 
   def save(self, step: int, state: TrainState, progress: dict[str, Any]) -> None:
     """Starts saving; training goes on while the files are written.
 
-    `progress` is what else the run needs to go on, as JSON can hold it.
+    That a write failed is known, and raised, when it ends: by the next `save` or by
+    `close`.
+
+    Args:
+      step: the step; it is not saved yet.
+      state: what is saved, and its checksums with it.
+      progress: what else the run needs to go on, as JSON can hold it.
     """
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        variables=ocp.args.StandardSave(state.evaluated),
-        rest=ocp.args.StandardSave(_rest(state)),
-        progress=ocp.args.JsonSave(progress),
-      ),
-      force=True,
-    )
-
-  def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-    """Returns a step's state, placed as `like` is, and what was saved beside it."""
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    saved = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        variables=ocp.args.StandardRestore(abstract.evaluated),
-        rest=ocp.args.StandardRestore(_rest(abstract)),
-        progress=ocp.args.JsonRestore(),
-      ),
-    )
-    variables, rest = saved['variables'], saved['rest']
-    averaged = {'ema': variables} if like.ema else variables
-    return like.replace(**averaged, **rest), saved['progress']
-
-  def restore_variables(self, step: int, like: Any) -> Any:
-    """Returns the model's variables alone, placed as `like` is."""
-    saved = self._manager.restore(
-      step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(like))
-    )
-    return saved['variables']
+    self._wait()
+    items = {
+      STATE: ocp.args.StandardSave(named(state)),
+      PROGRESS: ocp.args.JsonSave(note(progress, checksums(state))),
+    }
+    self._saving = step
+    with self._blame():
+      self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
   def close(self) -> None:
     """Waits until what is being saved is on disk."""
-    self._manager.wait_until_finished()
+    self._wait()
     self._manager.close()
 
+  def _wait(self) -> None:
+    with self._blame():
+      self._manager.wait_until_finished()
 
-def _rest(state: TrainState) -> dict[str, Any]:
-  """Returns all of a state but what is evaluated."""
-  rest = {'step': state.step, 'opt_state': state.opt_state, 'key': state.key}
-  return rest | state.variables if state.ema else rest
+  @contextlib.contextmanager
+  def _blame(self) -> Iterator[None]:
+    try:
+      yield
+    except Exception as e:
+      failed = f'step {self._saving}' if self._saving is not None else 'anything'
+      steps = [str(s) for s in _steps(self._folder) if s != self._saving]
+      raise CheckpointError(
+        f'can not save {failed} in {self._folder!r}: {in_few_words(e)}. '
+        f'Saved before, and as they were: steps {", ".join(steps) or "none"}'
+      ) from e
 
 
 def latest_step(workdir: str) -> int | None:
-  """Returns the newest step that the run in a folder has saved, or None."""
-  folder = os.path.join(workdir, _FOLDER)
-  steps = ocp.utils.checkpoint_steps(folder) if os.path.isdir(folder) else []
-  return max(steps, default=None)
+  """Returns the newest step saved in a run's folder, good or not, or None."""
+  return max(_steps(os.path.join(workdir, _FOLDER)), default=None)
+
+
+def restore_newest(
+  workdir: str, like: TrainState
+) -> tuple[int, TrainState, dict[str, Any]] | None:
+  """Returns the newest good checkpoint of a run, and sets aside what is newer.
+
+  A checkpoint is good if it can be read and has the checksums that it was saved with.
+  Newer ones that are not are renamed, `20` to `20.bad`, so that these steps are saved
+  again; each is logged. All processes call it and get the same step.
+
+  Args:
+    workdir: the run's folder.
+    like: a state of the shapes, dtypes and shardings wanted; those that it was saved
+      with, by any number of devices and processes, need not be the same.
+
+  Returns:
+    The step, the state and the `progress` given to `save`; None if nothing is saved.
+
+  Raises:
+    CheckpointError: there are checkpoints, but none is good. They stay as they are.
+  """
+  folder = os.path.join(os.path.abspath(workdir), _FOLDER)
+
+  def choose(saved: dict[str, int]) -> TrainState:
+    if others := sorted(saved.keys() - set(paths(like))):
+      raise CheckpointError(f'{others[0]} is saved, and is not part of this run')
+    return like
+
+  found = _newest_good(folder, choose)
+  if found is None:
+    return None
+  step, state, progress, bad = found
+  for newer, reason in bad.items():
+    aside = _free_name(os.path.join(folder, f'{newer}.bad'))
+    with together():
+      if jax.process_index() == 0:
+        _rename(os.path.join(folder, str(newer)), aside)
+    logger().info(
+      'checkpoint %d is bad (%s); set aside as %s, resuming from step %d',
+      newer, reason, aside, step,
+    )  # fmt: skip
+  return step, state, progress
+
+
+def restore_variables(workdir: str, like: Any) -> Any:
+  """Returns the model's variables from the newest good checkpoint; changes no file.
+
+  They are the moving averages where the run keeps these. The optimizer's state, which
+  can be twice their size, is not read.
+
+  Args:
+    workdir: the run's folder.
+    like: `{collection: ...}` of the shapes, dtypes and shardings wanted.
+
+  Raises:
+    CheckpointError: there are checkpoints, but none is good.
+    FileNotFoundError: there is none.
+  """
+  folder = os.path.join(os.path.abspath(workdir), _FOLDER)
+
+  def choose(saved: dict[str, int]) -> Any:
+    averaged = any(name.startswith('ema/') for name in saved)
+    return {'ema': like} if averaged else like
+
+  found = _newest_good(folder, choose)
+  if found is None:
+    raise FileNotFoundError(f'no checkpoint in {folder!r}')
+  step, tree, _, bad = found
+  for newer, reason in bad.items():
+    logger().info(
+      'checkpoint %d is bad (%s); reading step %d instead', newer, reason, step
+    )
+  return tree.get('ema', tree)
+
+
+def _newest_good(
+  folder: str, choose: Callable[[dict[str, int]], Any]
+) -> tuple[int, Any, dict[str, Any], dict[int, str]] | None:
+  """Returns the newest good step, its tree and progress, and why newer ones are bad."""
+  bad: dict[int, str] = {}
+  for step in as_process_0(_steps(folder)):
+    try:
+      tree, progress = read_step(os.path.join(folder, str(step)), choose)
+      return step, tree, progress, bad
+    except CheckpointError as e:
+      bad[step] = str(e)
+  if not bad:
+    return None
+  reasons = '; '.join(f'{step}: {reason}' for step, reason in bad.items())
+  raise CheckpointError(
+    f'no checkpoint in {folder!r} is good; they stay as they are. {reasons}'
+  )
+
+
+def _steps(folder: str) -> list[int]:
+  """Returns the steps in a folder, newest first."""
+  if not os.path.isdir(folder):
+    return []
+  with os.scandir(folder) as entries:
+    steps = [int(e.name) for e in entries if e.name.isdecimal() and e.is_dir()]
+  return sorted(steps, reverse=True)
+
+
+def _rename(path: str, name: str) -> None:
+  try:
+    os.rename(path, name)
+  except OSError as e:
+    raise CheckpointError(f'can not set {path!r} aside: {e.strerror}') from e
+
+
+def _free_name(path: str) -> str:
+  name, n = path, 0
+  while os.path.lexists(name):
+    n += 1
+    name = f'{path}.{n}'
+  return name
+
+
+def _raised_anyhow(record: logging.LogRecord) -> bool:
+  """Keeps out the traces that orbax logs of what it then raises."""
+  return record.levelno < logging.ERROR or 'orbax' not in record.pathname

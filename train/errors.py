@@ -1,7 +1,8 @@
-"""Mistakes of the person who started the run, told apart from mistakes of ours."""
+"""What a person is told in a line: their mistakes, and a disk that fails."""
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 
@@ -21,6 +22,10 @@ class RunError(RuntimeError):
 
 class Stopped(Exception):
   """A run was asked to stop, and saved where it can go on."""
+
+
+class CheckpointError(RunError):
+  """A run's state can't be saved, or none of its checkpoints can be read."""
 
 
 @contextlib.contextmanager
@@ -61,3 +66,31 @@ def did_you_mean(value: str, legal: Iterable[str]) -> str:
   """Returns a question that names the nearest legal value, or `''`."""
   nearest = difflib.get_close_matches(str(value), list(legal), n=1, cutoff=0.5)
   return f' did you mean {nearest[0]!r}?' if nearest else ''
+
+
+_STATUS = {
+  'DATA_LOSS': 'a file is damaged',
+  'FAILED_PRECONDITION': 'a file is damaged',
+  'NOT_FOUND': 'a file is missing',
+  'OUT_OF_RANGE': 'a file is truncated',
+}
+
+
+def in_few_words(error: BaseException) -> str:
+  """Returns one short line of an error of the file system; tensorstore's are pages.
+
+  >>> in_few_words(ValueError('OUT_OF_RANGE: Error reading "x" in ... and so on'))
+  'a file is truncated'
+  """
+  if isinstance(error, CheckpointError):
+    return str(error)
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  text = str(error)
+  system = re.search(r'\[OS error \d+: (?:E\w+ )?([^\]]*)\]', text)
+  if system:
+    return system[1]
+  status = re.match(r'([A-Z_]+): ', text)
+  if status and status[1] in _STATUS:
+    return _STATUS[status[1]]
+  return f'{type(error).__name__}: {text[:120]}'.splitlines()[0]

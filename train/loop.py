@@ -17,7 +17,7 @@ from .. import architectures, data
 from . import tasks
 from . import workdir as workdirs
 from .batch_norm import normalise_by
-from .checkpoint import Checkpoints, latest_step
+from .checkpoint import Checkpoints, latest_step, restore_newest
 from .errors import ConfigError, Stopped, blame, choose
 from .finite import check_finite
 from .mesh import (
@@ -136,16 +136,15 @@ def train_and_evaluate(
   whole = jax.jit(lambda variables: variables, out_shardings=replicated(mesh))
 
   # Where an earlier run stopped.
-  checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-  start = checkpoints.latest_step() or 0
-  iterator = iter(batches)
+  start, iterator = 0, iter(batches)
   since_log: list[Any] = []  # metrics of the steps since the last line of the log
-  if start:
-    state, progress = checkpoints.restore(start, state)
+  if restored := restore_newest(workdir, state):
+    start, state, progress = restored
     iterator.set_state(progress['data'])
     since_log = progress['since_log']
     done = 'was finished at' if start == num_steps else 'resuming from'
     log.info('%s step %d', done, start)
+  checkpoints = Checkpoints(workdir, config.keep_checkpoints)
   log.info(
     '%d steps of %d examples on %d %s device(s); results in %s',
     num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,

@@ -4,7 +4,6 @@
 `metrics.jsonl`: a JSON object a line. `checkpoints/`, `tensorboard/`, and PNGs.
 """
 
-import contextlib
 import json
 import os
 from typing import Any
@@ -15,7 +14,7 @@ import ml_collections
 
 from .. import architectures
 from . import tasks
-from .checkpoint import Checkpoints, latest_step
+from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
 
 # What a run that was killed while it claimed its folder may leave.
@@ -123,7 +122,7 @@ def read_classes(workdir: str) -> tuple[str, ...]:
 
 
 def restore(workdir: str) -> tuple[Any, dict[str, Any]]:
-  """Returns a trained model and its variables, from the newest checkpoint of a run.
+  """Returns a trained model and its variables, from a run's newest good checkpoint.
 
   They lie on one device, whatever the run was trained on:
 
@@ -132,6 +131,7 @@ def restore(workdir: str) -> tuple[Any, dict[str, Any]]:
 
   Raises:
     ConfigError: the folder holds no run, or no checkpoint yet.
+    CheckpointError: none of its checkpoints is good.
   """
   config = read_config(workdir)
   noted = _read_json(os.path.join(workdir, 'classes.json'))
@@ -145,11 +145,9 @@ def restore(workdir: str) -> tuple[Any, dict[str, Any]]:
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
     {'batch_stats': {}} | dict(variables),
   )
-  step = latest_step(workdir)
-  if step is None:
+  if latest_step(workdir) is None:
     raise ConfigError(f'--workdir: {workdir!r} holds no checkpoint yet')
-  with contextlib.closing(Checkpoints(workdir, keep=None)) as checkpoints:
-    return model, checkpoints.restore_variables(step, like)
+  return model, restore_variables(workdir, like)
 
 
 def _read_json(path: str) -> Any:

@@ -53,9 +53,7 @@ def finished(tmp_path_factory):
 def _saved(workdir, step):
   folder = workdir / 'checkpoints' / str(step)
   with ocp.PyTreeCheckpointer() as reader:
-    trees = {item: reader.restore(folder / item) for item in ('variables', 'rest')}
-  trees['rest']['key'] = jax.random.key_data(trees['rest']['key'])
-  return jax.tree_util.tree_leaves_with_path(trees)
+    return jax.tree_util.tree_leaves_with_path(reader.restore(folder / 'state'))
 
 
 def _lines(workdir):
