@@ -6,8 +6,10 @@ checkpoints/20.bad/                 a step that was not good, set aside
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,7 +40,7 @@ class Checkpoints:
   def __init__(self, workdir: str, keep: int) -> None:
     self._folder = os.path.join(os.path.abspath(workdir), _FOLDER)
     self._saving: int | None = None  # the step being written
-    logging.getLogger('absl').addFilter(_raised_anyhow)
+    _quieten_orbax()
     with self._blame():
       self._manager = ocp.CheckpointManager(
         self._folder,
@@ -60,7 +62,8 @@ class Checkpoints:
       state: what is saved, and its checksums with it.
       progress: what else the run needs to go on, as JSON can hold it.
     """
-    self._wait()
+    with self._blame():
+      self._manager.wait_until_finished()
     items = {
       STATE: ocp.args.StandardSave(named(state)),
       PROGRESS: ocp.args.JsonSave(note(progress, checksums(state))),
@@ -71,12 +74,9 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits until what is being saved is on disk."""
-    self._wait()
-    self._manager.close()
-
-  def _wait(self) -> None:
     with self._blame():
       self._manager.wait_until_finished()
+      self._manager.close()
 
   @contextlib.contextmanager
   def _blame(self) -> Iterator[None]:
@@ -213,6 +213,25 @@ def _free_name(path: str) -> str:
   return name
 
 
-def _raised_anyhow(record: logging.LogRecord) -> bool:
-  """Keeps out the traces that orbax logs of what it then raises."""
+def _quieten_orbax() -> None:
+  """Keeps the traces that orbax leaves of an error out of standard error.
+
+  It logs what it then raises; and when one write fails, it closes the event loop that
+  the others report to, which print that each.
+  """
+  logging.getLogger('absl').addFilter(_is_not_orbaxs)
+  if not isinstance(sys.unraisablehook, _UnlessItsLoopIsClosed):
+    sys.unraisablehook = _UnlessItsLoopIsClosed(sys.unraisablehook)
+
+
+def _is_not_orbaxs(record: logging.LogRecord) -> bool:
   return record.levelno < logging.ERROR or 'orbax' not in record.pathname
+
+
+@dataclasses.dataclass
+class _UnlessItsLoopIsClosed:
+  otherwise: Callable[[Any], Any]
+
+  def __call__(self, unraisable: Any) -> None:
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      self.otherwise(unraisable)

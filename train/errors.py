@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 
@@ -87,10 +88,8 @@ def in_few_words(error: BaseException) -> str:
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
   text = str(error)
-  system = re.search(r'\[OS error \d+: (?:E\w+ )?([^\]]*)\]', text)
-  if system:
-    return system[1]
-  status = re.match(r'([A-Z_]+): ', text)
-  if status and status[1] in _STATUS:
+  if system := re.search(r"os_error_code='(\d+)'", text):
+    return os.strerror(int(system[1]))
+  if (status := re.match(r'([A-Z_]+): ', text)) and status[1] in _STATUS:
     return _STATUS[status[1]]
   return f'{type(error).__name__}: {text[:120]}'.splitlines()[0]

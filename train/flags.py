@@ -1,5 +1,6 @@
 """The command line shared by the commands: a config file, its overrides, a folder."""
 
+import errno
 import os
 import re
 import runpy
@@ -55,7 +56,7 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  `RunError` likewise, and 1.
+  `RunError` or a full disk likewise, and 1.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -70,6 +71,11 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   except (ConfigError, RunError) as e:
     print(f'convscan: {e}', file=sys.stderr)
     sys.exit(2 if isinstance(e, ConfigError) else 1)
+  except OSError as e:
+    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+      raise
+    print(f'convscan: can not write: {e.strerror}', file=sys.stderr)
+    sys.exit(1)
 
 
 def shipped() -> dict[str, str]:
