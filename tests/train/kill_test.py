@@ -130,6 +130,7 @@ def test_killed_any_number_of_times_it_ends_with_the_same_bits(
   assert _lines(workdir) == _lines(undisturbed)
 
 
+@pytest.mark.skipif(not hasattr(resource, 'prlimit'), reason='Linux alone has prlimit')
 def test_a_save_that_fails_ends_the_run_in_one_line(tmp_path, capfd):
   workdir = tmp_path / 'full'
   process = _start(workdir)
@@ -147,6 +148,23 @@ def test_a_save_that_fails_ends_the_run_in_one_line(tmp_path, capfd):
   assert f'save step {newest + EVERY} ' in last
   assert convscan.train.restore(str(workdir))
   assert 'bad' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('error', 'lines'), [('ENOSPC', ['convscan: can not write: full']), ('EIO', None)]
+)
+def test_a_disk_that_is_full_for_other_files_ends_in_one_line_too(error, lines):
+  program = f"""
+import errno
+from convscan.train.flags import run
+def main():
+  raise OSError(errno.{error}, 'full')
+run(main)
+"""
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  assert done.returncode == 1
+  assert lines is None or done.stderr.splitlines() == lines
+  assert ('Traceback' in done.stderr) == (lines is None)
 
 
 @pytest.mark.long
