@@ -290,6 +290,17 @@ def test_a_state_moves_to_other_devices_bit_by_bit(saved, count, split):
     assert x.sharding == y.sharding
 
 
+def test_what_every_device_held_whole_can_be_split(tmp_path):
+  _save(tmp_path, 10, place=lambda state: _placed(state, 4, split=False))
+  like = _placed(_state(0), 8, split=True)
+  kernels = [x for x in jax.tree.leaves(like.params) if x.ndim == 2]
+  assert not any(x.sharding.is_fully_replicated for x in kernels)
+  _, state, _ = restore_newest(str(tmp_path), like)
+  _assert_same_bits(state, _state(10))
+  for x, y in zip(jax.tree.leaves(state), jax.tree.leaves(like), strict=True):
+    assert x.sharding == y.sharding
+
+
 def test_a_damaged_shard_shows_on_any_devices(saved, tmp_path):
   for count, split in [(8, True), (4, False), (1, False)]:
     run = shutil.copytree(saved, tmp_path / str(count))
