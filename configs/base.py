@@ -22,6 +22,10 @@ def get_config() -> ConfigDict:
   # prepared in data_dir: '' is TFDS's own, ~/tensorflow_datasets or $TFDS_DATA_DIR.
   config.data = ConfigDict({'name': '', 'data_dir': ''})
 
+  # Processes that read and augment, besides the run's own threads, where these are not
+  # fast enough; the batches are the same.
+  config.num_reader_workers = 0
+
   # Fine-tuning: a file of weights in torch's names (.safetensors, or .pth with torch
   # installed), such as convscan.train.export writes, that a run starts from; '' starts
   # from random weights alone. A run that goes on where it was stopped reads it no more.

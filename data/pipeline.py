@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
+from absl import flags
 from grain.experimental import ElasticIterator
 
 from .dataset import Dataset, Example
@@ -17,6 +18,7 @@ def train_batches(
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 4,
+  num_workers: int = 0,
 ) -> ElasticIterator:
   """Returns an endless iterator over shuffled, augmented training batches.
 
@@ -35,6 +37,8 @@ def train_batches(
     process_count: how many processes share a batch.
     num_threads: how many batches are made ahead, each in a thread; 0 makes them
       when asked.
+    num_workers: how many processes of its own make them, where threads wait for each
+      other; 0 is none. The batches are the same.
 
   Returns:
     An iterator over dicts of numpy arrays: those of an example, and its position in
@@ -52,15 +56,19 @@ def train_batches(
       f'batch_size is {batch_size}, but the training split of {dataset.name} has '
       f'only {len(source)} examples'
     )
+  if num_workers and not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()  # its worker processes read absl's flags
   examples = grain.MapDataset.source(source).map_with_index(_with_index)
   examples = examples.seed(seed).shuffle().repeat()
   for transform in dataset.augment:
     examples = examples.random_map(transform)
+  workers = grain.MultiprocessingOptions(num_workers) if num_workers else None
   return ElasticIterator(
     examples,
     batch_size,
     grain.sharding.ShardOptions(process_index, process_count, drop_remainder=True),
     read_options=grain.ReadOptions(num_threads, prefetch_buffer_size=num_threads),
+    multiprocessing_options=workers,
   )
 
 

@@ -214,10 +214,10 @@ def _free_name(path: str) -> str:
 
 
 def _quieten_orbax() -> None:
-  """Keeps the traces that orbax leaves of an error out of standard error.
+  """Keeps what orbax prints out of standard error.
 
-  It logs what it then raises; and when one write fails, it closes the event loop that
-  the others report to, which print that each.
+  It logs what it then raises, and each signal to stop several times; and when one write
+  fails, it closes the event loop that the others report to, which print that each.
   """
   logging.getLogger('absl').addFilter(_is_not_orbaxs)
   if not isinstance(sys.unraisablehook, _UnlessItsLoopIsClosed):
@@ -225,7 +225,7 @@ def _quieten_orbax() -> None:
 
 
 def _is_not_orbaxs(record: logging.LogRecord) -> bool:
-  return record.levelno < logging.ERROR or 'orbax' not in record.pathname
+  return 'orbax' not in record.pathname
 
 
 @dataclasses.dataclass

@@ -77,7 +77,13 @@ def train_and_evaluate(
     'process_count': jax.process_count(),
   }
   with blame('config.batch_size'):
-    batches = data.train_batches(dataset, config.batch_size, config.seed, **processes)
+    batches = data.train_batches(
+      dataset,
+      config.batch_size,
+      config.seed,
+      num_workers=config.num_reader_workers,
+      **processes,
+    )
   inputs = dataset.splits['train'][0]['inputs']
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
@@ -156,6 +162,7 @@ def train_and_evaluate(
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
     contextlib.closing(checkpoints),
+    contextlib.closing(iterator),
   ):
     stopped, previous = False, None
     for step in range(start + 1, num_steps + 1):
@@ -245,8 +252,9 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
   choose('config.on_nonfinite', config.on_nonfinite, ('stop', 'skip'))
   if not 0 <= config.ema_decay < 1:
     raise ConfigError(f'config.ema_decay: {config.ema_decay}; expected 0 to below 1')
-  if config.seed < 0:
-    raise ConfigError(f'config.seed: {config.seed}; expected 0 or more')
+  for key in ('seed', 'num_reader_workers'):
+    if config[key] < 0:
+      raise ConfigError(f'config.{key}: {config[key]}; expected 0 or more')
   if not config.aux_loss_weight >= 0:
     raise ConfigError(
       f'config.aux_loss_weight: {config.aux_loss_weight}; expected 0 or more'

@@ -68,7 +68,9 @@ def test_shapes_and_dtypes(dataset):
     'inputs': ((4, 3, 3, 1), np.float32),
     'targets': ((4,), np.int32),
     'weights': ((4,), np.float32),
+    'index': ((4,), np.int32),
   }
+  np.testing.assert_array_equal(batch['index'], batch['targets'])
 
 
 def test_the_seed_decides_everything(dataset):
@@ -77,6 +79,23 @@ def test_the_seed_decides_everything(dataset):
   other = _take(data.train_batches(dataset, 8, seed=6), 9)
   with pytest.raises(AssertionError):
     _assert_equal(other, first)
+
+
+def test_worker_processes_make_the_same_batches(dataset):
+  expected = _take(data.train_batches(dataset, 8, seed=5), 9)
+  _assert_equal(_take(data.train_batches(dataset, 8, 5, num_workers=2), 9), expected)
+  iterator = data.train_batches(dataset, 8, 5, num_workers=2)
+  iterator.set_state(_state_after(dataset, 4))
+  _assert_equal(_take(iterator, 5), expected[4:])
+
+
+def _state_after(dataset, count):
+  iterator = data.train_batches(dataset, 8, 5)
+  for _ in range(count):
+    next(iterator)
+  state = iterator.get_state()
+  iterator.close()
+  return state
 
 
 def test_an_example_is_augmented_anew_each_epoch(dataset):
@@ -167,5 +186,6 @@ def test_real_sets_batch(name):
   dataset = data.build(name)
   (train,) = _take(data.train_batches(dataset, 4, 2**31), 1)
   (*_, last) = data.eval_batches(dataset, 'test', 4)
+  assert train.pop('index').max() < len(dataset.splits['train'])
   for key, array in train.items():
     assert (array.shape, array.dtype) == (last[key].shape, last[key].dtype)
