@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import faulthandler
 import os
 import signal
 import socket
@@ -52,6 +53,9 @@ def start(
         '--num_processes'
       )
     jax.distributed.initialize(*given, **timeouts)
+    # Where another process dies, JAX says so and aborts this one; absl would add the
+    # stack of every thread.
+    faulthandler.disable()
     return
   try:
     jax.distributed.initialize(**timeouts)
