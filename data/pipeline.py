@@ -1,11 +1,11 @@
 """From examples to batches, the same on any number of processes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
-from grain.experimental import ElasticIterator
 
 from .dataset import Dataset, Example
 
@@ -19,21 +19,21 @@ def train_batches(
   process_count: int = 1,
   num_threads: int = 4,
   num_workers: int = 0,
-) -> ElasticIterator:
+) -> 'TrainBatches':
   """Returns an endless iterator over shuffled, augmented training batches.
 
   The order, new in each epoch, and the augmentation of the n-th example drawn are
   functions of (seed, n). So `process_count` processes draw together the batches that
-  one would, and a state from `get_state` resumes exactly, by `set_state`, in an
-  iterator with any number of processes. Epochs follow each other without a gap: a
+  one would, row by row, and a state from `get_state` resumes exactly, by `set_state`,
+  in an iterator with any number of processes. Epochs follow each other without a gap: a
   batch may hold the end of one and the start of the next.
 
   Args:
     dataset: what to draw from: its split 'train'.
     batch_size: global, over all processes.
     seed: of order and augmentation.
-    process_index: which rows are wanted: `process_index`, and every
-      `process_count`-th after it.
+    process_index: which rows are wanted: the `process_index`-th of `process_count`
+      equal blocks of each batch.
     process_count: how many processes share a batch.
     num_threads: how many batches are made ahead, each in a thread; 0 makes them
       when asked.
@@ -62,18 +62,66 @@ def train_batches(
   examples = examples.seed(seed).shuffle().repeat()
   for transform in dataset.augment:
     examples = examples.random_map(transform)
-  workers = grain.MultiprocessingOptions(num_workers) if num_workers else None
-  return ElasticIterator(
-    examples,
-    batch_size,
-    grain.sharding.ShardOptions(process_index, process_count, drop_remainder=True),
-    read_options=grain.ReadOptions(num_threads, prefetch_buffer_size=num_threads),
-    multiprocessing_options=workers,
+  blocks = examples.batch(batch_size // process_count)
+  return TrainBatches(
+    blocks[process_index::process_count], batch_size, num_threads, num_workers
   )
 
 
 def _with_index(index: int, example: Example) -> Example:
   return {**example, 'index': np.array(index, np.int32)}
+
+
+class TrainBatches(Iterator[Example]):
+  """An iterator over a dataset of batches that can be moved to any of them.
+
+  Its state is the number of examples drawn by all processes together.
+  """
+
+  def __init__(
+    self, batches: grain.MapDataset, batch_size: int, num_threads: int, num_workers: int
+  ) -> None:
+    self._batches = batches
+    self._batch_size = batch_size
+    self._read_options = grain.ReadOptions(
+      num_threads, prefetch_buffer_size=num_threads
+    )
+    self._workers = grain.MultiprocessingOptions(num_workers)
+    self._next = 0  # the batch
+    self._iterator: Any = None
+
+  def __next__(self) -> Example:
+    if self._iterator is None:
+      rest = self._batches[self._next :].to_iter_dataset(self._read_options)
+      self._iterator = iter(rest.mp_prefetch(self._workers))
+    batch = next(self._iterator)
+    self._next += 1
+    return batch
+
+  def get_state(self) -> dict[str, int]:
+    """Returns where it is, as JSON can hold it; the same in every process."""
+    return {'global_next_index': self._next * self._batch_size}
+
+  def set_state(self, state: dict[str, int]) -> None:
+    """Goes where an iterator with this batch size was, among any number of processes.
+
+    Raises:
+      ValueError: it had another batch size.
+    """
+    batch, rest = divmod(state['global_next_index'], self._batch_size)
+    if rest:
+      raise ValueError(
+        f'global_next_index is {state["global_next_index"]}, but must be a multiple of '
+        f'batch_size, {self._batch_size}'
+      )
+    self.close()
+    self._next = batch
+
+  def close(self) -> None:
+    """Ends its threads and processes."""
+    if self._iterator is not None:
+      self._iterator.close()
+      self._iterator = None
 
 
 def eval_batches(

@@ -142,11 +142,11 @@ def train_and_evaluate(
   whole = jax.jit(lambda variables: variables, out_shardings=replicated(mesh))
 
   # Where an earlier run stopped.
-  start, iterator = 0, iter(batches)
+  start = 0
   since_log: list[Any] = []  # metrics of the steps since the last line of the log
   if restored := restore_newest(workdir, state):
     start, state, progress = restored
-    iterator.set_state(progress['data'])
+    batches.set_state(progress['data'])
     since_log = progress['since_log']
     done = 'was finished at' if start == num_steps else 'resuming from'
     log.info('%s step %d', done, start)
@@ -162,11 +162,11 @@ def train_and_evaluate(
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
     contextlib.closing(checkpoints),
-    contextlib.closing(iterator),
+    contextlib.closing(batches),
   ):
     stopped, previous = False, None
     for step in range(start + 1, num_steps + 1):
-      batch = next(iterator)
+      batch = next(batches)
       indices = batch.pop('index')
       state, metrics = update(state, put_batch(batch, mesh))
       since_log.append(metrics)
@@ -194,9 +194,7 @@ def train_and_evaluate(
       if step % config.checkpoint_every_steps == 0 or last or stopped:
         check_finite(*previous)  # nothing wrong is saved
         since = jax.tree.map(float, jax.device_get(since_log))
-        checkpoints.save(
-          step, state, {'data': iterator.get_state(), 'since_log': since}
-        )
+        checkpoints.save(step, state, {'data': batches.get_state(), 'since_log': since})
       if stopped:
         break
 
