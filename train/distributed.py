@@ -1,121 +1,235 @@
-"""The processes of a run: how they find each other, and how they agree to stop."""
+"""The processes of a run: how they start together, stop together, and end.
+
+The one file that knows `jax.distributed`, signals, and what is private in them.
+"""
 
 import contextlib
-import dataclasses
-import faulthandler
+import ctypes
+import functools
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-from jax.experimental import multihost_utils
+from absl import logging
 
-from .errors import ConfigError
+from .errors import ConfigError, RunError, Stopped
 
-
-def start(
-  coordinator_address: str | None = None,
-  num_processes: int | None = None,
-  process_id: int | None = None,
-  heartbeat_seconds: int = 30,
-) -> None:
-  """Joins the processes of a run; nothing may have touched a device before.
-
-  Args:
-    coordinator_address: `host:port` of process 0; with the next two it says all.
-    num_processes: how many there are.
-    process_id: which one this is, from 0.
-    heartbeat_seconds: after how long without a sign of life a process is dead, and all
-      others end.
-
-  Without the first three, the cluster that JAX finds (a TPU slice, Slurm, ...) is
-  joined; else this process is the only one, its coordinator bound to loopback. That
-  takes 5 ms, and makes stopping the same for one process and for many.
-
-  Raises:
-    ConfigError: some of the three are given and some are not, or they do not fit.
-  """
-  given = (coordinator_address, num_processes, process_id)
-  timeouts: dict[str, Any] = {'heartbeat_timeout_seconds': heartbeat_seconds}
-  if heartbeat_seconds < 1:
-    raise ConfigError(f'--heartbeat_seconds: {heartbeat_seconds}; expected 1 or more')
-  if any(value is not None for value in given):
-    if None in given:
-      raise ConfigError(
-        '--coordinator_address, --num_processes and --process_id: expected all three '
-        f'or none, got {", ".join(map(repr, given))}'
-      )
-    if not 0 <= given[2] < given[1]:
-      raise ConfigError(
-        f'--process_id: {process_id}; expected 0 to {num_processes} - 1, one less than '
-        '--num_processes'
-      )
-    jax.distributed.initialize(*given, **timeouts)
-    # Where another process dies, JAX says so and aborts this one; absl would add the
-    # stack of every thread.
-    faulthandler.disable()
-    return
-  try:
-    jax.distributed.initialize(**timeouts)
-  except ValueError:  # JAX finds no cluster
-    alone = f'127.0.0.1:{_free_port()}'
-    jax.distributed.initialize(alone, 1, 0, coordinator_bind_address=alone, **timeouts)
-
-
-def _free_port() -> int:
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    return s.getsockname()[1]
-
-
-@dataclasses.dataclass
-class StopSignals:
-  """What asked a run to stop.
-
-  Attributes:
-    received: SIGTERM or SIGINT, if this process got one of them.
-  """
-
-  received: int | None = None
-
-  def agreed(self, step: int) -> bool:
-    """Returns whether all processes stop after this step; each is to ask at each step.
-
-    A signal to any one stops all, a few steps later.
-    """
-    if jax.distributed.is_initialized():
-      return multihost_utils.reached_preemption_sync_point(step)
-    return self.received is not None
-
-  @property
-  def exit_status(self) -> int:
-    """What the stopped command exits with: 130 after Ctrl-C, as in shells, or 0."""
-    return 128 + signal.SIGINT if self.received == signal.SIGINT else 0
+_DEAD = (
+  'convscan: another process of this run has ended, or can no longer be reached, so '
+  'this one ends too. The same commands go on from the newest checkpoint\n'
+)
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-  """Notes SIGTERM, which preempted machines get, and SIGINT, which is Ctrl-C.
+def processes(
+  distributed: bool,
+  coordinator_address: str | None,
+  num_processes: int | None,
+  process_id: int | None,
+  heartbeat_seconds: int,
+) -> Iterator[Callable[[int], bool]]:
+  """Joins the processes of a run for a block, and gives it the end that they agree on.
 
-  A second SIGINT ends the process at once. Call it in the main thread, after `start`.
+  SIGTERM, as a machine sends it that is about to be taken away, and Ctrl-C stop the
+  run: the function that the block gets, called by every process after every step, says
+  at one and the same step that it is to save and to raise `Stopped`. That becomes exit
+  status 0, or 130 in the processes that got the Ctrl-C. A second Ctrl-C, or one before
+  the first step, ends the process at once.
+
+  With several processes, one that fails ends without waiting for the others; they end
+  by `heartbeat_seconds` with one message and status 1.
+
+  Call it in the main thread, and before JAX has used a device.
+
+  Args:
+    distributed: whether to start `jax.distributed`. Without it there is one process.
+    coordinator_address: host and port of process 0. None is what the cluster says (a
+      TPU pod, Slurm, Kubernetes, ...); without a cluster, one process by itself.
+    num_processes: how many processes there are; None likewise.
+    process_id: which of them this is; None likewise.
+    heartbeat_seconds: a process that was silent for this long is dead.
+
+  Raises:
+    ConfigError: the arguments do not name a process of a group.
   """
-  stop = StopSignals()
-  joined = jax.distributed.is_initialized()
-
-  def note(number: int, frame: Any) -> None:
-    if stop.received == number == signal.SIGINT:
-      os._exit(stop.exit_status)  # not by an exception: it would wait for the others
-    stop.received = number
-    if joined and number == signal.SIGINT:
-      os.kill(os.getpid(), signal.SIGTERM)  # JAX's own notice, which reaches all
-
-  # JAX has a handler for SIGTERM, once it is joined.
-  numbers = (signal.SIGINT,) if joined else (signal.SIGINT, signal.SIGTERM)
-  before = {number: signal.signal(number, note) for number in numbers}
+  given = {
+    'coordinator_address': coordinator_address,
+    'num_processes': num_processes,
+    'process_id': process_id,
+  }
+  _check(distributed, given, heartbeat_seconds)
+  stop = _Stop(distributed)
   try:
+    if distributed:
+      _start({k: v for k, v in given.items() if v is not None}, heartbeat_seconds)
     yield stop
+  except Stopped:
+    sys.exit(stop.status)
+  except Exception as e:
+    if not distributed or _process_count() == 1:
+      raise
+    _leave(e)
+
+
+def _check(distributed: bool, given: dict[str, Any], heartbeat_seconds: int) -> None:
+  if heartbeat_seconds < 1:
+    raise ConfigError(f'--heartbeat_seconds: {heartbeat_seconds}; expected 1 or more')
+  for name, value in given.items():
+    if value is not None and not distributed:
+      raise ConfigError(f'--{name} and --distributed=false exclude each other')
+  address, count, index = given.values()
+  host, _, port = (address or 'host:0').rpartition(':')
+  if not (host and port.isdecimal()):
+    raise ConfigError(f'--coordinator_address: {address!r}; expected HOST:PORT')
+  if count is not None and count < 1:
+    raise ConfigError(f'--num_processes: {count}; expected 1 or more')
+  if index is not None and not 0 <= index < (count or index + 1):
+    upto = 'or more' if count is None else f'to {count - 1}'
+    raise ConfigError(f'--process_id: {index}; expected 0 {upto}')
+
+
+def _start(given: dict[str, Any], heartbeat_seconds: int) -> None:
+  # Of XLA's own messages those alone that it dies of: the others come with a Python
+  # error, or with a peer's death, which is told in one line.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  import jax
+
+  heartbeat: Any = {'heartbeat_timeout_seconds': heartbeat_seconds}
+  named = bool(given) or 'JAX_COORDINATOR_ADDRESS' in os.environ
+  try:
+    with _one_message_at_a_peer_s_death():
+      jax.distributed.initialize(**given, **heartbeat)
+  except ValueError as e:  # what is not given was not found either
+    if named:
+      raise ConfigError(
+        f'--coordinator_address, --num_processes and --process_id: {e} Give all three, '
+        'or start in a cluster that JAX knows'
+      ) from e
+    _start_alone(heartbeat)
+
+
+def _start_alone(heartbeat: dict[str, Any]) -> None:
+  import jax
+
+  # Else the devices of one process would talk through sockets, 20 times slower.
+  jax.config.update('jax_cpu_collectives_implementation', None)
+  # Else a proxy is asked for the way to this very machine.
+  direct = f'127.0.0.1,{os.environ.get("no_proxy", "")}'
+  os.environ['no_grpc_proxy'] = direct  # noqa: SIM112
+  jax.config.update('jax_check_proxy_envs', False)
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{free.getsockname()[1]}'
+  jax.distributed.initialize(
+    address, 1, 0, coordinator_bind_address=address, **heartbeat
+  )
+
+
+@contextlib.contextmanager
+def _one_message_at_a_peer_s_death() -> Iterator[None]:
+  """Has a process that its peers' death ends say so in one line, with status 1.
+
+  JAX's own answer is a fatal error in C++, with a stack trace. Its client takes a
+  callback instead, which is not public, and which jaxlib 0.10 can't call: it fails to
+  make a Python object of the argument, and so ends in C++'s terminate handler. Where
+  these two are not to be had, JAX's own answer comes.
+  """
+
+  def die(*unused: Any) -> None:
+    os.write(2, _DEAD.encode())
+    os._exit(1)
+
+  try:
+    from jax._src.lib import _jax
+
+    original = _jax.get_distributed_runtime_client
+    set_terminate = ctypes.CDLL('libstdc++.so.6')['_ZSt13set_terminatePFvvE']
+  except (ImportError, AttributeError, OSError):
+    yield
+    return
+  _handlers.append(ctypes.CFUNCTYPE(None)(die))
+  set_terminate(_handlers[-1])
+  _jax.get_distributed_runtime_client = functools.partial(
+    original, missed_heartbeat_callback=die
+  )
+  try:
+    yield
   finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
+    _jax.get_distributed_runtime_client = original
+
+
+_handlers: list[Any] = []  # C++ holds them as long as the process lives
+
+
+def _process_count() -> int:
+  import jax
+
+  return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def _leave(error: Exception) -> None:
+  """Ends this process of several: an exit as usual would wait for the others first."""
+  lost = ('Gloo', 'UNAVAILABLE', 'coordination service', 'Connection reset')
+  status = 2 if isinstance(error, ConfigError) else 1
+  if any(sign in str(error) for sign in lost):
+    sys.stderr.write(_DEAD)
+  elif isinstance(error, ConfigError | RunError):
+    print(f'convscan: {error}', file=sys.stderr)
+  else:
+    traceback.print_exception(error)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
+
+
+class _Stop:
+  """Whether the run is to stop: called after each step, with its number.
+
+  A thread acts on the signals, so that the second Ctrl-C is heard while the main thread
+  compiles. With `jax.distributed` SIGTERM belongs to JAX, which agrees with the other
+  processes on the step; the first Ctrl-C becomes a SIGTERM of our own.
+  """
+
+  def __init__(self, distributed: bool) -> None:
+    self.status = 0
+    self._distributed = distributed
+    self._steps = 0
+    self._asked = False
+    ours = (signal.SIGINT,) if distributed else (signal.SIGINT, signal.SIGTERM)
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    for number in ours:
+      signal.signal(number, lambda *unused: None)
+    threading.Thread(target=self._listen, args=(read,), daemon=True).start()
+
+  def __call__(self, step: int) -> bool:
+    self._steps += 1
+    if not self._distributed:
+      return self._asked
+    from jax.experimental import multihost_utils
+
+    agreed = multihost_utils.reached_preemption_sync_point(step)
+    if agreed:
+      logging.set_verbosity(logging.ERROR)  # orbax finds the same, and warns of it
+    return agreed
+
+  def _listen(self, read: int) -> None:
+    while received := os.read(read, 1):
+      number = received[0]
+      if number not in (signal.SIGINT, signal.SIGTERM):
+        continue
+      interrupted = number == signal.SIGINT
+      if not self._steps or (interrupted and self.status):
+        os._exit(128 + number)
+      self._asked = True
+      if interrupted:
+        self.status = 128 + number
+        os.write(2, b'\nstopping after a checkpoint; Ctrl-C again stops at once\n')
+        if self._distributed:
+          os.kill(os.getpid(), signal.SIGTERM)

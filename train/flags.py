@@ -56,7 +56,7 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  `RunError` or a full disk likewise, and 1.
+  `RunError` or a full disk likewise, and 1. Ctrl-C ends it silently, with 130.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -76,6 +76,8 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
       raise
     print(f'convscan: can not write: {e.strerror}', file=sys.stderr)
     sys.exit(1)
+  except KeyboardInterrupt:
+    sys.exit(130)
 
 
 def shipped() -> dict[str, str]:

@@ -7,12 +7,11 @@ The same command again goes on where the run was stopped. SIGTERM and Ctrl-C sav
 a second Ctrl-C does not.
 """
 
-import sys
-
 from absl import flags
 from ml_collections import ConfigDict
 
 from .allocator import keep_freed_memory
+from .distributed import processes
 from .flags import define_config, define_workdir, run
 
 DISTRIBUTED = flags.DEFINE_bool(
@@ -29,25 +28,18 @@ HEARTBEAT_SECONDS = flags.DEFINE_integer(
 
 
 def main(config: ConfigDict, workdir: str) -> None:
-  """Trains."""
+  """Trains, as the one process of a run or as one of several."""
   keep_freed_memory()
-  from . import distributed  # flags are checked before jax is loaded
-  from .errors import Stopped
+  with processes(
+    DISTRIBUTED.value,
+    COORDINATOR_ADDRESS.value,
+    NUM_PROCESSES.value,
+    PROCESS_ID.value,
+    HEARTBEAT_SECONDS.value,
+  ) as stop:
+    from .loop import train_and_evaluate  # flags are checked before jax is loaded
 
-  if DISTRIBUTED.value:
-    distributed.start(
-      COORDINATOR_ADDRESS.value,
-      NUM_PROCESSES.value,
-      PROCESS_ID.value,
-      HEARTBEAT_SECONDS.value,
-    )
-  from .loop import train_and_evaluate
-
-  with distributed.stop_signals() as stop:
-    try:
-      train_and_evaluate(config, workdir, stop.agreed)
-    except Stopped:
-      sys.exit(stop.exit_status)
+    train_and_evaluate(config, workdir, stop)
 
 
 if __name__ == '__main__':
