@@ -18,7 +18,7 @@ def normalise_by(statistics: str, model: Any, examples: int) -> Any:
   Raises:
     ConfigError: another name, or a model whose norms can't be told.
   """
-  fields = {
+  fields: dict[str, dict[str, Any]] = {
     'synchronised': {},
     'per_device': {'ghost_batch': examples},
     'frozen': {'frozen': True},
@@ -27,7 +27,7 @@ def normalise_by(statistics: str, model: Any, examples: int) -> Any:
   changes = fields[choose(key, statistics, fields)]
   if not changes:
     return model
-  norm = getattr(model, 'norm', None)
+  norm: Any = getattr(model, 'norm', None)
   if getattr(norm, 'func', norm) is not BatchNorm:
     raise ConfigError(
       f'{key}: {statistics!r}; {type(model).__name__} has no batch norms, for which '

@@ -72,7 +72,9 @@ def check_batch_size(batch_size: int, parts: int, mesh: jax.sharding.Mesh) -> No
     )
 
 
-def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
+def replicated(
+  mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh,
+) -> NamedSharding:
   """Returns the sharding of what every device holds whole."""
   return NamedSharding(mesh, P())
 
@@ -82,7 +84,9 @@ def batch_sharded(mesh: jax.sharding.Mesh) -> NamedSharding:
   return NamedSharding(mesh, P(AXES))
 
 
-def state_sharding(tree: Any, mesh: jax.sharding.Mesh, min_size: int) -> Any:
+def state_sharding(
+  tree: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, min_size: int
+) -> Any:
   """Returns the shardings of a tree of arrays, by their sizes alone.
 
   An array of `min_size` elements or more is split over `'fsdp'`, along the largest of
@@ -92,13 +96,13 @@ def state_sharding(tree: Any, mesh: jax.sharding.Mesh, min_size: int) -> Any:
 
   Args:
     tree: arrays, or their shapes and dtypes.
-    mesh: the mesh.
+    mesh: the mesh, abstract or of devices.
     min_size: the number of elements from which an array is split.
 
-  >>> mesh = make_mesh(1, 1)
+  >>> mesh = jax.sharding.AbstractMesh((4, 2), AXES)
   >>> tree = {'kernel': np.ones((3, 3, 8, 64)), 'bias': np.ones(64)}
-  >>> {k: s.spec for k, s in state_sharding(tree, mesh, 4096).items()}
-  {'bias': PartitionSpec(), 'kernel': PartitionSpec()}
+  >>> {k: tuple(s.spec) for k, s in state_sharding(tree, mesh, 4096).items()}
+  {'bias': (), 'kernel': (None, None, None, 'fsdp')}
   """
   parts = mesh.shape['fsdp']
 

@@ -142,7 +142,7 @@ def average(ema: Any, variables: Any, step: jax.Array, decay: float) -> Any:
   so that a short run is not dominated by what it was initialised with; the form is that
   of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
 
-  >>> float(average(jnp.zeros(()), jnp.ones(()), step=0, decay=0.999).round(4))
+  >>> round(float(average(jnp.zeros(()), jnp.ones(()), step=0, decay=0.999)), 6)
   0.9
   """
   d = jnp.minimum(decay, (1 + step) / (10 + step))
