@@ -1,0 +1,45 @@
+"""A run whose loss is not finite."""
+
+import importlib
+import json
+
+import pytest
+
+from convscan.train.errors import RunError
+from convscan.train.loop import train_and_evaluate
+
+
+def _config(**changes):
+  config = importlib.import_module('convscan.configs.digits_lenet').get_config()
+  config.update_from_flattened_dict(
+    {
+      'num_train_steps': 12,
+      'checkpoint_every_steps': 2,
+      'eval_every_steps': 12,
+      'log_every_steps': 4,
+      'optimizer.warmup_steps': 8,
+      'optimizer.learning_rate': 1e30,
+      'optimizer.name': 'sgd',
+    }
+    | changes
+  )
+  return config
+
+
+def test_it_ends_and_keeps_what_was_good(tmp_path):
+  # The learning rate is 0 at step 1, and far too large after it.
+  with pytest.raises(
+    RunError, match=r'step [3-5]: .*loss not finite.* examples \d'
+  ) as e:
+    train_and_evaluate(_config(), str(tmp_path))
+  assert len(str(e.value).partition('examples ')[2].split('. ')[0].split(', ')) == 64
+  steps = sorted(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
+  failed = int(str(e.value).split()[1].rstrip(':'))
+  assert steps
+  assert max(steps) < failed
+
+
+def test_or_leaves_such_steps_out(tmp_path):
+  train_and_evaluate(_config(on_nonfinite='skip'), str(tmp_path))
+  lines = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert sum(line.get('train/skipped', 0) for line in lines) >= 7
