@@ -19,7 +19,8 @@ def evaluate(workdir: str) -> dict[str, float]:
   """Returns the exact metrics of the test split, and writes `predictions.csv`."""
   from . import tasks
   from .errors import ConfigError
-  from .loop import build_dataset, enable_compilation_cache, make_evaluate
+  from .evaluation import make_evaluate
+  from .loop import build_dataset, enable_compilation_cache
   from .mesh import make_mesh
   from .workdir import read_classes, read_config, restore
 

@@ -5,7 +5,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from . import workdir as workdirs
 from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step, restore_newest
 from .errors import ConfigError, Stopped, blame, choose
+from .evaluation import make_evaluate
 from .finite import check_finite
 from .mesh import (
   batch_sharded,
@@ -29,12 +30,14 @@ from .mesh import (
   replicated,
   state_sharding,
 )
-from .metrics import MetricWriter, logger, read
+from .metrics import Late, MetricWriter, logger, read
 from .modules import select, select_frozen, without
 from .optimizer import learning_rate, make_optimizer, scale_learning_rate
+from .profiler import Profiler, check_profile
+from .report import Throughput, brief, model_flops, start_line
 from .state import create_state, load_variables
-from .step import eval_step, train_step
-from .tasks.task import Task, mean
+from .step import train_step
+from .tasks.task import mean
 
 
 def train_and_evaluate(
@@ -142,59 +145,81 @@ def train_and_evaluate(
   whole = jax.jit(lambda variables: variables, out_shardings=replicated(mesh))
 
   # Where an earlier run stopped.
-  start = 0
+  start, going = 0, 'starting at step 1'
   since_log: list[Any] = []  # metrics of the steps since the last line of the log
   if restored := restore_newest(workdir, state):
     start, state, progress = restored
     batches.set_state(progress['data'])
     since_log = progress['since_log']
-    done = 'was finished at' if start == num_steps else 'resuming from'
-    log.info('%s step %d', done, start)
+    going = (
+      f'{"was finished at" if start == num_steps else "resuming from"} step {start}'
+    )
   checkpoints = Checkpoints(workdir, config.keep_checkpoints)
   log.info(
-    '%d steps of %d examples on %d %s device(s); results in %s',
-    num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,
-  )  # fmt: skip
+    '%s; %s of %d', start_line(mesh, state.params, config.batch_size), going, num_steps
+  )
 
-  schedule = learning_rate(optimizer, num_steps)
-  began = time.perf_counter()
+  # All learning rates at once: for one alone, a line of the log would wait in the
+  # device's queue behind the steps.
+  schedule = jax.vmap(learning_rate(optimizer, num_steps))
+  rates = np.asarray(jax.jit(schedule)(jnp.arange(num_steps)))
+  late, began = Late(), time.perf_counter()
+  speed = Throughput(config.batch_size, model_flops(table, frozen), mesh)
   # Closed whatever happens: what is being saved is then on disk.
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
+    contextlib.closing(Profiler(workdir, config.profile)) as profiler,
     contextlib.closing(checkpoints),
     contextlib.closing(batches),
   ):
-    stopped, previous = False, None
+
+    def arrive(results: Iterable[tuple[int, np.ndarray, Any]]) -> None:
+      """Takes what steps computed, in order, a step late."""
+      for step, indices, metrics in results:
+        if config.on_nonfinite == 'stop':
+          check_finite(step, metrics, indices)
+        speed.count()
+        if step == start + 1:
+          log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
+        since_log.append(metrics)
+        if step % config.log_every_steps == 0 or step == num_steps:
+          numbers = task.derive(mean(since_log))
+          numbers['learning_rate'] = float(rates[step - 1])
+          since_log.clear()
+          report = speed.report()
+          named = {f'train/{k}': v for k, v in numbers.items()} | report
+          writer.write(step, named, brief(report))
+
+    stopped = False
     for step in range(start + 1, num_steps + 1):
-      batch = next(batches)
-      indices = batch.pop('index')
-      state, metrics = update(state, put_batch(batch, mesh))
-      since_log.append(metrics)
-      if previous:  # a step late, so that the devices never wait for this
-        check_finite(*previous)
-      previous = step, metrics, indices
-      if step == start + 1:
-        jax.block_until_ready(metrics)
-        log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
+      with profiler.step(step):
+        with speed.waiting():
+          batch = next(batches)
+        indices = batch.pop('index')
+        state, metrics = update(state, put_batch(batch, mesh))
+      with speed.paused():
+        profiler.after(step, metrics)
+      arrive(late.push((step, indices, metrics)))
       writer.progress(step)
       last = step == num_steps
-      if step % config.log_every_steps == 0 or last:
-        numbers = task.derive(mean(jax.device_get(since_log)))
-        since_log = []
-        rate = {'learning_rate': float(schedule(step - 1))}
-        writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
-      if step % config.eval_every_steps == 0 or last:
-        variables = whole(state.evaluated)
-        numbers, predictions = evaluate(variables)
-        writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
-        key = jax.random.fold_in(jax.random.key(config.seed), step)
-        shown = task.at_evaluation(model, variables, dataset, key, config)
-        writer.text(step, 'sample', shown)
       stopped = not last and stop(step)
-      if step % config.checkpoint_every_steps == 0 or last or stopped:
-        check_finite(*previous)  # nothing wrong is saved
-        since = jax.tree.map(float, jax.device_get(since_log))
-        checkpoints.save(step, state, {'data': batches.get_state(), 'since_log': since})
+      evaluates = step % config.eval_every_steps == 0 or last
+      saves = step % config.checkpoint_every_steps == 0 or last or stopped
+      if evaluates or saves:
+        arrive(late.flush())  # what is not finite is neither evaluated nor saved
+      with speed.paused():
+        if evaluates and not stopped:
+          variables = whole(state.evaluated)
+          numbers, predictions = evaluate(variables)
+          writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
+          key = jax.random.fold_in(jax.random.key(config.seed), step)
+          shown = task.at_evaluation(model, variables, dataset, key, config)
+          writer.text(step, 'sample', shown)
+        if saves:
+          since = jax.tree.map(float, since_log)
+          checkpoints.save(
+            step, state, {'data': batches.get_state(), 'since_log': since}
+          )
       if stopped:
         break
 
@@ -262,6 +287,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
       f'config.sample: length {config.sample.length}, temperature '
       f'{config.sample.temperature}; expected 1 or more, and 0 or more'
     )
+  check_profile(config.profile, config.num_train_steps)
   return config.num_train_steps
 
 
@@ -278,41 +304,3 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
       f'{dataset.task!r}'
     )
   return dataset
-
-
-def make_evaluate(
-  config: ml_collections.ConfigDict,
-  dataset: Any,
-  model: Any,
-  task: Task,
-  mesh: jax.sharding.Mesh,
-) -> Callable[[Any], tuple[dict[str, float], dict[str, np.ndarray]]]:
-  """Returns a function from variables to the exact metrics of the test split.
-
-  It also returns the predictions (see `convscan.train.step.eval_step`) with their
-  targets and weights; those of weight 0, such as what fills the last batch, are to be
-  left out.
-  """
-  everywhere, split = replicated(mesh), batch_sharded(mesh)
-  compiled = jax.jit(
-    functools.partial(eval_step, model=model, task=task),
-    in_shardings=(everywhere, split),
-    out_shardings=everywhere,
-  )
-
-  def batches() -> Iterator[dict[str, np.ndarray]]:
-    return data.eval_batches(
-      dataset,
-      'test',
-      config.batch_size,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
-    )
-
-  def evaluate(variables: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    outputs = [compiled(variables, put_batch(batch, mesh)) for batch in batches()]
-    metrics, predictions = zip(*jax.device_get(outputs), strict=True)
-    joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
-    return task.derive(mean(list(metrics))), joined
-
-  return evaluate

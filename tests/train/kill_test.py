@@ -85,8 +85,10 @@ def _saved(workdir, step):
 
 
 def _lines(workdir):
+  """What a run wrote, but how fast it was."""
   return [
-    json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()
+    {k: v for k, v in json.loads(line).items() if not k.startswith('perf/')}
+    for line in (workdir / 'metrics.jsonl').read_text().splitlines()
   ]
 
 

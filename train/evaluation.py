@@ -1,0 +1,56 @@
+"""The exact metrics of a whole split, on any devices."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from .. import data
+from .mesh import batch_sharded, put_batch, replicated
+from .metrics import Late
+from .step import eval_step
+from .tasks.task import Task, mean
+
+
+def make_evaluate(
+  config: ml_collections.ConfigDict,
+  dataset: Any,
+  model: Any,
+  task: Task,
+  mesh: jax.sharding.Mesh,
+) -> Callable[[Any], tuple[dict[str, float], dict[str, np.ndarray]]]:
+  """Returns a function from variables to the exact metrics of the test split.
+
+  It also returns the predictions (see `convscan.train.step.eval_step`) with their
+  targets and weights; those of weight 0, such as what fills the last batch, are to be
+  left out.
+  """
+  everywhere, split = replicated(mesh), batch_sharded(mesh)
+  compiled = jax.jit(
+    functools.partial(eval_step, model=model, task=task),
+    in_shardings=(everywhere, split),
+    out_shardings=everywhere,
+  )
+
+  def batches() -> Iterator[dict[str, np.ndarray]]:
+    return data.eval_batches(
+      dataset,
+      'test',
+      config.batch_size,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+
+  def evaluate(variables: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    late, outputs = Late(), []
+    for batch in batches():
+      outputs += late.push(compiled(variables, put_batch(batch, mesh)))
+    outputs += late.flush()
+    metrics, predictions = zip(*outputs, strict=True)
+    joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
+    return task.derive(mean(list(metrics))), joined
+
+  return evaluate
