@@ -49,6 +49,9 @@ def get_config() -> ConfigDict:
   config.checkpoint_every_steps = 250
   # The newest checkpoints that stay on disk.
   config.keep_checkpoints = 2
+  # The first and the last step that a profiler's trace in workdir/profile is of, such
+  # as --config.profile="(20,25)"; () is none.
+  config.profile = ()
 
   config.optimizer = ConfigDict()
   # 'sgd', 'adam', 'adamw' or 'rmsprop'.

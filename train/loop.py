@@ -5,7 +5,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -19,9 +19,11 @@ from . import workdir as workdirs
 from .checkpoint import Checkpoints, latest_step
 from .errors import ConfigError, blame
 from .mesh import batch_sharded, check_batch_size, make_mesh, put_batch, replicated
-from .metrics import MetricWriter, logger, read
+from .metrics import Late, MetricWriter, logger, read
 from .modules import select, select_frozen, without
 from .optimizer import learning_rate, make_optimizer
+from .profiler import Profiler, check_profile
+from .report import Throughput, brief, model_flops, start_line
 from .state import create_state, load_variables
 from .step import eval_step, train_step
 from .tasks.task import Task, mean
@@ -106,48 +108,73 @@ def train_and_evaluate(
   start = checkpoints.latest_step() or 0
   iterator = iter(batches)
   since_log: list[Any] = []  # metrics of the steps since the last line of the log
+  going = 'starting at step 1'
   if start:
     state, progress = checkpoints.restore(start, state)
     iterator.set_state(progress['data'])
     since_log = progress['since_log']
-    done = 'was finished at' if start == num_steps else 'resuming from'
-    log.info('%s step %d', done, start)
+    going = (
+      f'{"was finished at" if start == num_steps else "resuming from"} step {start}'
+    )
   log.info(
-    '%d steps of %d examples on %d %s device(s); results in %s',
-    num_steps, config.batch_size, mesh.size, jax.default_backend(), workdir,
-  )  # fmt: skip
+    '%s; %s of %d', start_line(mesh, state.params, config.batch_size), going, num_steps
+  )
 
-  schedule = learning_rate(config.optimizer, num_steps)
+  # All learning rates at once: for one alone, a line of the log would wait in the
+  # device's queue behind the steps.
+  schedule = jax.vmap(learning_rate(config.optimizer, num_steps))
+  rates = np.asarray(jax.jit(schedule)(jnp.arange(num_steps)))
+  late = Late()
+  speed = Throughput(config.batch_size, model_flops(table, frozen), mesh)
   began = time.perf_counter()
   # Closed whatever happens: what is being saved is then on disk.
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
+    contextlib.closing(Profiler(workdir, config.profile)) as profiler,
     contextlib.closing(checkpoints),
   ):
+
+    def arrive(results: Iterable[tuple[int, Any]]) -> None:
+      """Takes the metrics of steps, in order, a step late."""
+      for step, metrics in results:
+        speed.count()
+        if step == start + 1:
+          log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
+        since_log.append(metrics)
+        if step % config.log_every_steps == 0 or step == num_steps:
+          numbers = task.derive(mean(since_log))
+          numbers['learning_rate'] = float(rates[step - 1])
+          since_log.clear()
+          report = speed.report()
+          named = {f'train/{k}': v for k, v in numbers.items()} | report
+          writer.write(step, named, brief(report))
+
     for step in range(start + 1, num_steps + 1):
-      state, metrics = update(state, put_batch(next(iterator), mesh))
-      since_log.append(metrics)
-      if step == start + 1:
-        jax.block_until_ready(metrics)
-        log.info('first step, compiled, after %.1f s', time.perf_counter() - began)
+      with profiler.step(step):
+        with speed.waiting():
+          batch = next(iterator)
+        state, metrics = update(state, put_batch(batch, mesh))
+      with speed.paused():
+        profiler.after(step, metrics)
+      arrive(late.push((step, metrics)))
       writer.progress(step)
       last = step == num_steps
-      if step % config.log_every_steps == 0 or last:
-        numbers = task.derive(mean(jax.device_get(since_log)))
-        since_log = []
-        rate = {'learning_rate': float(schedule(step - 1))}
-        writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
-      if step % config.eval_every_steps == 0 or last:
-        numbers, predictions = evaluate(state.variables)
-        writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
-        key = jax.random.fold_in(jax.random.key(config.seed), step)
-        shown = task.at_evaluation(model, state.variables, dataset, key, config)
-        writer.text(step, 'sample', shown)
-      if step % config.checkpoint_every_steps == 0 or last:
-        since = jax.tree.map(float, jax.device_get(since_log))
-        checkpoints.save(
-          step, state, {'data': iterator.get_state(), 'since_log': since}
-        )
+      evaluates = step % config.eval_every_steps == 0 or last
+      saves = step % config.checkpoint_every_steps == 0 or last
+      if evaluates or saves:
+        arrive(late.flush())
+      with speed.paused():
+        if evaluates:
+          numbers, predictions = evaluate(state.variables)
+          writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
+          key = jax.random.fold_in(jax.random.key(config.seed), step)
+          shown = task.at_evaluation(model, state.variables, dataset, key, config)
+          writer.text(step, 'sample', shown)
+        if saves:
+          since = jax.tree.map(float, since_log)
+          checkpoints.save(
+            step, state, {'data': iterator.get_state(), 'since_log': since}
+          )
 
   # What a person sees.
   if start == num_steps:  # nothing was left to do
@@ -203,6 +230,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
       f'config.sample: length {config.sample.length}, temperature '
       f'{config.sample.temperature}; expected 1 or more, and 0 or more'
     )
+  check_profile(config.profile, config.num_train_steps)
   return config.num_train_steps
 
 
@@ -251,8 +279,11 @@ def make_evaluate(
     )
 
   def evaluate(variables: Any) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    outputs = [compiled(variables, put_batch(batch, mesh)) for batch in batches()]
-    metrics, predictions = zip(*jax.device_get(outputs), strict=True)
+    late, outputs = Late(), []
+    for batch in batches():
+      outputs += late.push(compiled(variables, put_batch(batch, mesh)))
+    outputs += late.flush()
+    metrics, predictions = zip(*outputs, strict=True)
     joined = {k: np.concatenate([p[k] for p in predictions]) for k in predictions[0]}
     return task.derive(mean(list(metrics))), joined
 

@@ -43,6 +43,33 @@ def read(workdir: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in f if line.endswith('\n')]
 
 
+class Late:
+  """Brings what steps computed to the host, a step late.
+
+  When a step's results are asked for, the next step is already with the device: it
+  never waits for the host, and the host is never more than a step ahead of it.
+
+  >>> late = Late()
+  >>> late.push((1, jax.numpy.ones(()))), late.push((2, jax.numpy.zeros(())))
+  ([], [(1, array(1., dtype=float32))])
+  >>> late.flush()
+  [(2, array(0., dtype=float32))]
+  """
+
+  def __init__(self) -> None:
+    self._last: list[Any] = []
+
+  def push(self, results: Any) -> list[Any]:
+    """Takes a step's results, a pytree; returns those before, as arrays of numpy."""
+    ready, self._last = self._last, [results]
+    return jax.device_get(ready)
+
+  def flush(self) -> list[Any]:
+    """Returns what was pushed last, waiting for it, unless it was returned before."""
+    ready, self._last = self._last, []
+    return jax.device_get(ready)
+
+
 class MetricWriter:
   """Writes metrics as they come; process 0 alone does.
 
@@ -71,6 +98,7 @@ class MetricWriter:
       initial=step,
       unit='step',
       disable=not sys.stderr.isatty(),
+      mininterval=0.5,
       dynamic_ncols=True,
       leave=False,
     )
@@ -80,8 +108,11 @@ class MetricWriter:
     if self._active:
       self._bar.update(step - self._bar.n)
 
-  def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes named numbers of one step; one that is not finite is null in JSON."""
+  def write(self, step: int, metrics: dict[str, float], note: str = '') -> None:
+    """Writes named numbers of one step; one that is not finite is null in JSON.
+
+    The terminal has the note instead of numbers whose names begin with `perf/`.
+    """
     if not self._active:
       return
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
@@ -89,8 +120,10 @@ class MetricWriter:
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
     self._events.flush()  # a kill loses nothing that was shown
-    numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
-    logger().info('step %d/%d  %s', step, self._bar.total, numbers)
+    shown = {k: v for k, v in metrics.items() if not k.startswith('perf/')}
+    words = [f'{name} {value:.4g}' for name, value in shown.items()]
+    line = '  '.join(words + [note] if note else words)
+    logger().info('step %d/%d  %s', step, self._bar.total, line)
 
   def text(self, step: int, name: str, text: str) -> None:
     """Shows a text on the terminal and in TensorBoard."""
