@@ -122,7 +122,7 @@ class MetricWriter:
     self._events.flush()  # a kill loses nothing that was shown
     shown = {k: v for k, v in metrics.items() if not k.startswith('perf/')}
     words = [f'{name} {value:.4g}' for name, value in shown.items()]
-    line = '  '.join(words + [note] if note else words)
+    line = '  '.join([*words, note] if note else words)
     logger().info('step %d/%d  %s', step, self._bar.total, line)
 
   def text(self, step: int, name: str, text: str) -> None:
