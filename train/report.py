@@ -64,9 +64,9 @@ def start_line(mesh: jax.sharding.Mesh, params: Any, batch_size: int) -> str:
   """Says in one line on what a run runs, and how it is split.
 
   >>> import jax.numpy as jnp
-  >>> from convscan.train.mesh import make_mesh
-  >>> start_line(make_mesh(2), {'kernel': jnp.ones((10, 200))}, 64)
-  '2 x cpu, mesh data=2; 2,000 parameters, 2,000 a device; batch 64, 32 a device'
+  >>> mesh = jax.make_mesh((1,), ('data',), devices=jax.devices()[:1])
+  >>> start_line(mesh, {'kernel': jnp.ones((10, 200))}, 64)
+  '1 x cpu, mesh data=1; 2,000 parameters, 2,000 a device; batch 64, 64 a device'
   """
   leaves = jax.tree.leaves(params)
   held = sum(math.prod(x.sharding.shard_shape(x.shape)) for x in leaves)

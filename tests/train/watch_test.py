@@ -144,7 +144,9 @@ def test_throughput_counts_steps_and_leaves_out_pauses(monkeypatch):
   now = iter([0, 1, 2, 3, 7, 10]).__next__  # restart, wait 1-2, pause 3-7, report
   monkeypatch.setattr(report.time, 'perf_counter', lambda: float(now()))
   monkeypatch.setattr(report, 'peak_flops', lambda kind: 1000.0)
-  speed = report.Throughput(6, 50, loop.make_mesh(2))
+  speed = report.Throughput(
+    6, 50, jax.make_mesh((2,), ('data',), devices=jax.devices()[:2])
+  )
   speed.count()
   with speed.waiting():
     pass
@@ -160,10 +162,10 @@ def test_throughput_counts_steps_and_leaves_out_pauses(monkeypatch):
 
 
 def test_the_start_line_counts_a_devices_share_of_parameters():
-  mesh = loop.make_mesh(4)
-  split = jax.device_put(jnp.ones((8, 3)), loop.batch_sharded(mesh))
-  whole = jax.device_put(jnp.ones(5), loop.replicated(mesh))
-  line = report.start_line(mesh, [split, whole], 64)
+  mesh = jax.make_mesh((4,), ('data',), devices=jax.devices()[:4])
+  split, whole = (jax.NamedSharding(mesh, jax.P(*names)) for names in (['data'], []))
+  params = [jax.device_put(jnp.ones((8, 3)), split), jax.device_put(jnp.ones(5), whole)]
+  line = report.start_line(mesh, params, 64)
   assert line == (
     '4 x cpu, mesh data=4; 29 parameters, 11 a device; batch 64, 16 a device'
   )
