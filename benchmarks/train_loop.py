@@ -3,11 +3,11 @@
     python benchmarks/train_loop.py --step-ms 5 --out /tmp/results
 
 Four ways to take the same steps of `digits_lenet`, at the batch size whose step takes
-about `--step-ms`, are timed in the same rounds. `bare` is what one would write at least:
+about `--step-ms`, are timed in the same rounds. `bare` is the least one would write:
 `state, metrics = step(state, put(next(batches)))` in a `for`, and one wait at the end.
 `loop` is `train_and_evaluate` as it is shipped, its lines of the log written to a file
 every `log_every_steps`; evaluations and checkpoints never come. Each takes its batches
-from `memory`, a list of arrays made before, and from the `reader`, the shipped pipeline,
+from `memory`, a list of arrays made before, and from the `reader`, the shipped one,
 which shuffles, augments and stacks examples in threads of the same process.
 
 The loop's own overhead is `loop, memory` by `bare, memory`. The time of a round is that
@@ -125,7 +125,7 @@ class Experiment:
       tempfile.TemporaryDirectory() as folder,
       open(f'{folder}/log', 'w') as log,
       contextlib.redirect_stderr(log),
-      mock.patch.object(data, 'train_batches', lambda *_, **__: batches),
+      mock.patch.object(data, 'train_batches', return_value=batches),
     ):
       loop.train_and_evaluate(self.config, f'{folder}/run')
 
