@@ -52,6 +52,14 @@ def _lines(workdir):
   ]
 
 
+def _numbers(workdir):
+  """What a run computed: all but its speed and memory."""
+  return [
+    {k: v for k, v in line.items() if not k.startswith('perf/')}
+    for line in _lines(workdir)
+  ]
+
+
 def test_a_run_shows_its_model_its_numbers_and_where_they_lie(finished):
   workdir, done = finished
   assert done.stdout == ''
