@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..ops.pool import max_pool
+from ..ops.max_pool import max_pool
 from .dropout import check_dropout_rate
 
 
