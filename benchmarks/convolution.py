@@ -15,7 +15,6 @@ layer, so a core that another process holds slows it a hundredfold.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -30,7 +29,6 @@ import jax
 import numpy as np
 from convolution_peers import PASSES, Jax, Torch
 from rounds import (
-  hardware,
   interleave,
   machine,
   num_cores,
@@ -38,6 +36,7 @@ from rounds import (
   some_of,
   spread,
   table,
+  write,
 )
 from rounds import versions as versions_of
 
@@ -131,14 +130,6 @@ def markdown(results: dict[str, Any]) -> str:
   return '\n\n'.join(parts) + '\n'
 
 
-def write(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
-  out.mkdir(parents=True, exist_ok=True)
-  path = out / f'convolution-{hardware()}.json'
-  path.write_text(json.dumps(results, indent=1) + '\n')
-  path.with_suffix('.md').write_text(markdown(results))
-  return path
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   here = pathlib.Path(__file__).parent
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
@@ -175,10 +166,10 @@ def main(argv: Sequence[str] | None = None) -> None:
       ratios = ' '.join(f'{p} {r:.2f}' for p, r in row['ratios'].items())
       took = f'{1e3 * row["seconds"]["ours"]:.1f} ms'
       print(f'{name} {row["pass"]}: {took}; {ratios}', flush=True)
-    path = write(results, args.out)
+    paths = write('convolution', results, markdown(results), args.out)
     jax.clear_caches()
   print('\n' + markdown(results))
-  print(f'written: {path} and {path.with_suffix(".md")}')
+  print(f'written: {paths}')
 
 
 if __name__ == '__main__':

@@ -15,7 +15,6 @@ step, so a core that another process holds slows it a hundredfold.
 
 import argparse
 import itertools
-import json
 import math
 import os
 import pathlib
@@ -33,7 +32,6 @@ from jax import Array
 from recurrence_peers import GATES, PASSES, PEERS, Call, gemms, variants
 from rounds import (
   available_bytes,
-  hardware,
   interleave,
   machine,
   num_cores,
@@ -42,6 +40,7 @@ from rounds import (
   spread,
   table,
   versions,
+  write,
 )
 
 BASE = 'ours/RNN'
@@ -172,14 +171,6 @@ def markdown(results: dict[str, Any]) -> str:
   return '\n\n'.join(parts) + '\n'
 
 
-def write(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
-  out.mkdir(parents=True, exist_ok=True)
-  path = out / f'recurrence-{hardware()}.json'
-  path.write_text(json.dumps(results, indent=1) + '\n')
-  path.with_suffix('.md').write_text(markdown(results))
-  return path
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   def sizes(text: str) -> list[int]:
     return [int(size) for size in text.split(',')]
@@ -222,11 +213,11 @@ def main(argv: Sequence[str] | None = None) -> None:
   }
   if results['machine']['load'] > 0.3 * num_cores():
     print(f'the machine is busy: load {results["machine"]["load"]}; torch suffers most')
-  path = write(results, args.out)
+  paths = write('recurrence', results, markdown(results), args.out)
   if 'flax' in args.peers:
     for cell in args.cells:
       results['compilation'] += measure_compilation(cell, args)
-      path = write(results, args.out)
+      paths = write('recurrence', results, markdown(results), args.out)
   for cell, batch, hidden, time in itertools.product(
     args.cells, args.batch, args.hidden, args.time
   ):
@@ -249,9 +240,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(
           f'{title} {key}: {took}; {ratios} limit {measured["limit"]:.2f}', flush=True
         )
-    path = write(results, args.out)
+    paths = write('recurrence', results, markdown(results), args.out)
   print('\n' + markdown(results))
-  print(f'written: {path} and {path.with_suffix(".md")}')
+  print(f'written: {paths}')
 
 
 if __name__ == '__main__':

@@ -3,8 +3,10 @@
 import argparse
 import datetime
 import importlib.metadata
+import json
 import math
 import os
+import pathlib
 import platform
 import re
 import statistics
@@ -128,6 +130,15 @@ def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
   header = list(header)
   lines = [header, ['---'] * len(header), *rows]
   return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
+
+
+def write(name: str, results: dict[str, Any], page: str, out: pathlib.Path) -> str:
+  """Writes results as JSON, and their page of Markdown beside; returns the paths."""
+  out.mkdir(parents=True, exist_ok=True)
+  path = out / f'{name}-{hardware()}.json'
+  path.write_text(json.dumps(results, indent=1) + '\n')
+  path.with_suffix('.md').write_text(page)
+  return f'{path} and {path.with_suffix(".md")}'
 
 
 def some_of(legal: Sequence[str], text: str) -> list[str]:

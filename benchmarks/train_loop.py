@@ -3,7 +3,7 @@
     python benchmarks/train_loop.py --step-ms 5 --out /tmp/results
 
 Four ways to take the same steps of `digits_lenet`, at the batch size whose step takes
-about `--step-ms`, are timed in the same rounds. `bare` is what one would write at least:
+about `--step-ms`, are timed in the same rounds. `bare` is the least one would write:
 `state, metrics = step(state, put(next(batches)))` in a `for`, and a wait at the end.
 `loop` is `train_and_evaluate` as it is shipped, its lines of the log written to a file
 every `log_every_steps`; evaluations and checkpoints never come. Each takes its batches

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 
 from ..layers import BatchNorm, Conv, Dropout
+from ..layers.dropout import check_rates
 from ..ops import avg_pool, max_pool
 from .network import explain_channels
 
@@ -65,6 +66,7 @@ class LeNet(nn.Module):
 
   def setup(self) -> None:
     """Makes the layers, which `features` and `__call__` share."""
+    check_rates(self)
     self.convs = [
       Conv(
         channels,

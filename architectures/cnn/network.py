@@ -14,6 +14,7 @@ from flax.typing import Dtype
 from jax import Array
 
 from ..layers import BatchNorm, Conv, Dropout
+from ..layers.dropout import check_rates
 from ..ops import adaptive_avg_pool, global_avg_pool
 
 Layer = Callable[..., Any]  # Makes a layer, or is one.
@@ -175,6 +176,7 @@ class Network(nn.Module):
       raise ValueError(f'num_classes: got {self.num_classes}, expected at least 1')
     check_remat(self)
     check_keywords(self, 'norm')
+    check_rates(self)
     super().__post_init__()
 
   def setup(self) -> None:

@@ -1,7 +1,7 @@
 """Temporal convolutional networks: Bai et al. 2018, https://arxiv.org/abs/1803.01271.
 
-They read what the recurrent models read, and are called as these are: a class here for
-each of `SequenceClassifier`, `SequenceTagger` and `Forecaster`.
+They read what the recurrent models read, and classify, tag and forecast by the same
+classes as these.
 
 Dropout is spatial, as the paper has it: it drops a channel at all steps. (The authors'
 code drops single activations.) Kernels begin as those of all layers here, and not as
@@ -17,11 +17,14 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import Array
 
-from ..layers import Conv, Dropout, WeightNormConv
+from ..layers import Conv, WeightNormConv
+from ..layers.dropout import Dropout, check_rates
 from ..rnn.arguments import check_lengths
-from ..rnn.classifier import Pool, last_state
+from ..rnn.classifier import Classify
 from ..rnn.embedding import Embed
 from ..rnn.encoder import check_sizes, read_inputs, valid_steps
+from ..rnn.forecaster import Forecast
+from ..rnn.tagger import Tag
 from .network import check_remat
 
 
@@ -69,8 +72,8 @@ class TemporalConvNet(nn.Module):
   """Blocks whose dilation doubles, over numbers or tokens; base of the models.
 
   What a step's output depends on are that step and those before it, as many as
-  `receptive_field` says. A subclass adds fields and a `__call__`, and calls
-  `super().setup()` in its `setup`.
+  `receptive_field` says. As a base it
+  follows what is made of it, such as `Classify`.
 
   Attributes:
     hidden_features: the number of channels of each block.
@@ -108,6 +111,7 @@ class TemporalConvNet(nn.Module):
     if self.vocab_size is not None:
       check_sizes(self, 'vocab_size', 'embedding_features')
     check_remat(self)
+    check_rates(self)
     super().__post_init__()
 
   def setup(self) -> None:
@@ -189,14 +193,10 @@ class TemporalConvNet(nn.Module):
     return nn.Dense(features, dtype=jnp.float32, param_dtype=self.param_dtype)
 
 
-class TCNClassifier(TemporalConvNet):
+class TCNClassifier(Classify, TemporalConvNet):
   """Gives a sequence one label, by a linear layer over its last step.
 
-  For the fields before `num_classes` see `TemporalConvNet`.
-
-  Attributes:
-    num_classes: how many classes there are.
-    pool: makes one vector of each sequence; see `SequenceClassifier`.
+  For the fields see `TemporalConvNet`, then `Classify`.
 
   >>> import jax
   >>> model = TCNClassifier(num_classes=7, num_layers=2)
@@ -206,38 +206,11 @@ class TCNClassifier(TemporalConvNet):
   (2, 7)
   """
 
-  num_classes: int = 10
-  pool: Pool = last_state
 
-  def setup(self) -> None:
-    """Makes the layers."""
-    check_sizes(self, 'num_classes')
-    super().setup()
-    self.head = self.make_head(self.num_classes)
-
-  def __call__(
-    self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
-  ) -> Array:
-    """Classifies sequences; for the arguments see `features`.
-
-    Returns:
-      Logits, float32 `[batch, num_classes]`.
-
-    Raises:
-      ValueError: an argument does not fit.
-    """
-    outputs, final = self.encode(inputs, train=train, seq_lengths=seq_lengths)
-    x = self.pool(outputs, final, valid_steps(outputs, seq_lengths))
-    return self.head(self.dropout(x, deterministic=not train))
-
-
-class TCNTagger(TemporalConvNet):
+class TCNTagger(Tag, TemporalConvNet):
   """Gives each step of a sequence a label, which depends on no later step.
 
-  For the fields before `num_tags` see `TemporalConvNet`.
-
-  Attributes:
-    num_tags: how many tags there are.
+  For the fields see `TemporalConvNet`, then `Tag`.
 
   >>> import jax
   >>> model = TCNTagger(num_layers=2, vocab_size=11, num_tags=5)
@@ -247,38 +220,11 @@ class TCNTagger(TemporalConvNet):
   (2, 7, 5)
   """
 
-  num_tags: int = 10
 
-  def setup(self) -> None:
-    """Makes the layers."""
-    check_sizes(self, 'num_tags')
-    super().setup()
-    self.head = self.make_head(self.num_tags)
-
-  def __call__(
-    self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
-  ) -> Array:
-    """Tags sequences; for the arguments see `features`.
-
-    Returns:
-      Logits, float32 `[batch, time, num_tags]`, zero past each length.
-
-    Raises:
-      ValueError: an argument does not fit.
-    """
-    outputs, _ = self.encode(inputs, train=train, seq_lengths=seq_lengths)
-    logits = self.head(self.dropout(outputs, deterministic=not train))
-    return jnp.where(valid_steps(outputs, seq_lengths)[..., None], logits, 0)
-
-
-class TCNForecaster(TemporalConvNet):
+class TCNForecaster(Forecast, TemporalConvNet):
   """Predicts the steps that follow a window, all at once, from its last output.
 
-  For the fields before `horizon` see `TemporalConvNet`.
-
-  Attributes:
-    horizon: how many steps to predict.
-    num_targets: how many numbers to predict for each step.
+  For the fields see `TemporalConvNet`, then `Forecast`.
 
   >>> import jax
   >>> model = TCNForecaster(num_layers=2, horizon=4)
@@ -287,30 +233,6 @@ class TCNForecaster(TemporalConvNet):
   >>> model.apply(variables, window, train=False).shape
   (2, 4, 1)
   """
-
-  horizon: int = 1
-  num_targets: int = 1
-
-  def setup(self) -> None:
-    """Makes the layers."""
-    check_sizes(self, 'horizon', 'num_targets')
-    super().setup()
-    self.head = self.make_head(self.horizon * self.num_targets)
-
-  def __call__(
-    self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
-  ) -> Array:
-    """Predicts what follows the inputs; for the arguments see `features`.
-
-    Returns:
-      float32 `[batch, horizon, num_targets]`.
-
-    Raises:
-      ValueError: an argument does not fit.
-    """
-    _, final = self.encode(inputs, train=train, seq_lengths=seq_lengths)
-    steps = self.head(self.dropout(final, deterministic=not train))
-    return steps.reshape(len(final), self.horizon, self.num_targets)
 
 
 # The defaults are those of the authors' network for MNIST as 784 pixels.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .dropout import check_dropout_rate
+from .dropout import check_rates
 
 # What SELU tends to at minus infinity: minus its scale times its alpha.
 _LOWEST = -1.0507009873554805 * 1.6732632423543772
@@ -41,7 +41,7 @@ class AlphaDropout(nn.Module):
 
   def __post_init__(self) -> None:
     """Checks the rate."""
-    check_dropout_rate(self.rate)
+    check_rates(self)
     super().__post_init__()
 
   @nn.compact

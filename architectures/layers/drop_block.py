@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..ops.pool import max_pool
-from .dropout import check_dropout_rate
+from ..ops.max_pool import max_pool
+from .dropout import check_rates
 
 
 class DropBlock(nn.Module):
@@ -38,7 +38,7 @@ class DropBlock(nn.Module):
 
   def __post_init__(self) -> None:
     """Checks the fields."""
-    check_dropout_rate(self.rate)
+    check_rates(self)
     if self.block_size < 1:
       raise ValueError(f'block_size: got {self.block_size}, expected at least 1')
     super().__post_init__()

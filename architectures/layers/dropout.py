@@ -1,5 +1,8 @@
 """Dropout whose rate is checked."""
 
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 
 
@@ -15,16 +18,23 @@ class Dropout(nn.Dropout):
 
   >>> Dropout(2.0)
   Traceback (most recent call last):
-  ValueError: dropout_rate: got 2.0, expected 0 <= rate < 1
+  ValueError: rate: got 2.0, expected 0 <= rate < 1
   """
 
   def __post_init__(self) -> None:
     """Checks the rate."""
-    check_dropout_rate(self.rate)
+    check_rates(self)
     super().__post_init__()
 
 
-def check_dropout_rate(rate: float) -> None:
-  """Raises a ValueError if `rate` is not in [0, 1)."""
-  if not 0 <= rate < 1:
-    raise ValueError(f'dropout_rate: got {rate}, expected 0 <= rate < 1')
+def check_rates(module: Any) -> None:
+  """Checks the fields of a module that are named `rate`, or end in `_rate`.
+
+  Raises:
+    ValueError: one is neither None nor in [0, 1).
+  """
+  for field in dataclasses.fields(module):
+    if field.name.endswith('rate'):
+      rate = getattr(module, field.name)
+      if rate is not None and not 0 <= rate < 1:
+        raise ValueError(f'{field.name}: got {rate}, expected 0 <= rate < 1')

@@ -3,6 +3,8 @@
 import flax.linen as nn
 from jax import Array
 
+from .dropout import check_rates
+
 
 class StochasticDepth(nn.Module):
   """Zeroes its input at random while training, and scales up what it keeps.
@@ -29,10 +31,7 @@ class StochasticDepth(nn.Module):
 
   def __post_init__(self) -> None:
     """Checks the fields."""
-    if not 0 <= self.rate < 1:
-      raise ValueError(
-        f'stochastic_depth_rate: got {self.rate}, expected 0 <= rate < 1'
-      )
+    check_rates(self)
     if self.mode not in ('row', 'batch'):
       raise ValueError(f"mode: got {self.mode!r}, expected 'row' or 'batch'")
     super().__post_init__()

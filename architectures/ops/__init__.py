@@ -8,14 +8,14 @@ from .fractional_max_pool import fractional_max_pool
 from .global_pool import gem_pool, global_max_pool
 from .local_response_norm import local_response_norm
 from .lp_pool import lp_pool
-from .max_unpool import max_pool_with_indices, max_unpool
+from .max_pool import max_pool, max_pool_with_indices
+from .max_unpool import max_unpool
 from .pad import pad
 from .pool import (
   adaptive_avg_pool,
   adaptive_max_pool,
   avg_pool,
   global_avg_pool,
-  max_pool,
 )
 from .space_to_depth import depth_to_space, space_to_depth
 from .spatial_pyramid_pool import spatial_pyramid_pool

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .taps import taps
+from .taps import MOST_TAPS, taps
 from .winograd import winograd
 
 
@@ -62,7 +62,7 @@ def cpu_form_of_gradient(window: Window, x: jax.Array, kernel: jax.Array) -> For
 def _cpu_form(
   window: Window, x: jax.Array, kernel: jax.Array, grouped_by_taps: bool
 ) -> Form:
-  if grouped_by_taps and _is_short(kernel):
+  if grouped_by_taps and math.prod(kernel.shape[:-2]) <= MOST_TAPS:
     return tap_by_tap
   if window.groups == 1 and _is_few_rows(window, x, kernel):
     return tap_by_tap
@@ -123,11 +123,6 @@ def _pointwise(x: jax.Array, kernel: jax.Array, groups: int, dtype: Any) -> jax.
 def minimal(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves by Winograd's minimal filtering."""
   return winograd(x, kernel, window.pads)
-
-
-def _is_short(kernel: jax.Array) -> bool:
-  """Whether a program of a product a tap is not too long."""
-  return math.prod(kernel.shape[:-2]) <= 64
 
 
 def _is_few_rows(window: Window, x: jax.Array, kernel: jax.Array) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from .pool import avg_pool, max_pool
+from .max_pool import max_pool
+from .pool import avg_pool
 
 
 def lp_pool(

@@ -1,4 +1,4 @@
-"""Max pooling that says where each maximum was, and what puts it back there."""
+"""What puts maxima back to where they were."""
 
 import math
 from collections.abc import Sequence
@@ -8,62 +8,6 @@ import jax.numpy as jnp
 
 from .conv import Padding, per_dimension
 from .pad import explicit_padding
-from .pool import sliding_windows
-from .taps import taps
-
-
-def max_pool_with_indices(
-  x: jax.Array,
-  window_shape: Sequence[int],
-  *,
-  strides: int | Sequence[int] | None = None,
-  padding: Padding = 0,
-  dilation: int | Sequence[int] = 1,
-  ceil_mode: bool = False,
-) -> tuple[jax.Array, jax.Array]:
-  """Takes the largest value of each window, and says where in `x` it is.
-
-  As torch's max pooling with `return_indices`. Of equal values the first wins; a NaN
-  is larger than all else.
-
-  Args:
-    x: `[batch, *spatial, channels]`, of a real dtype.
-    window_shape: As in `max_pool`, as the following.
-    strides: See there.
-    padding: See there.
-    dilation: See there.
-    ceil_mode: See there.
-
-  Returns:
-    The values, `[batch, *out, channels]` in the dtype of `x`; and their flat positions
-    in the spatial dimensions of `x`, last dimension fastest, of the same shape in
-    int32.
-
-  Raises:
-    ValueError: If an argument does not fit the others, or a window does not fit `x`.
-
-  Example:
-    >>> x = jnp.array([0.0, 7.0, 7.0, 2.0]).reshape(1, 2, 2, 1)
-    >>> values, indices = max_pool_with_indices(x, (2, 2))
-    >>> values.item(), indices.item()
-    (7.0, 1)
-  """
-  window, strides, pads, steps, _ = sliding_windows(
-    x, window_shape, strides, padding, dilation, ceil_mode
-  )
-  sizes = x.shape[1:-1]
-  positions = jnp.arange(math.prod(sizes), dtype=jnp.int32).reshape(1, *sizes, 1)
-  values = taps(x, window, strides, pads, steps, 0)
-  places = taps(positions, window, strides, pads, steps, -1)
-  best, index = next(values), next(places)
-  index = jnp.broadcast_to(index, best.shape)
-  for value, place in zip(values, places, strict=True):
-    # What is around `x` is at -1: it never wins, and loses to anything.
-    larger = (value > best) | (value != value) | (index < 0)
-    wins = larger & (place >= 0)
-    best = jnp.where(wins, value, best)
-    index = jnp.where(wins, place, index)
-  return best, index
 
 
 def max_unpool(

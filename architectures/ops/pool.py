@@ -1,9 +1,7 @@
-"""Pooling over one, two or three spatial dimensions, channels last."""
+"""Pooling by averages and in adaptive windows, and how a window slides."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial, reduce
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,115 +9,6 @@ import numpy as np
 from jax import lax
 
 from .conv import Padding, per_dimension, resolve_padding
-from .taps import taps
-
-
-def max_pool(
-  x: jax.Array,
-  window_shape: Sequence[int],
-  *,
-  strides: int | Sequence[int] | None = None,
-  padding: Padding = 0,
-  dilation: int | Sequence[int] = 1,
-  ceil_mode: bool = False,
-) -> jax.Array:
-  """Takes the largest value of each window, channel by channel.
-
-  Padding never wins: it counts as the lowest value of the dtype.
-
-  Args:
-    x: `[batch, *spatial, channels]`, of a real dtype.
-    window_shape: The window's size in each spatial dimension.
-    strides: Steps of the window; the window's own size if None.
-    padding: As in `conv`, but smaller than the window, so that none is empty.
-    dilation: Distances between the entries of a window; one for all, or one each.
-    ceil_mode: Whether a last window that reaches beyond `x` and its padding counts, if
-      it starts within `x` or the padding before it.
-
-  Returns:
-    `[batch, *out, channels]` in the dtype of `x`.
-
-  Raises:
-    ValueError: If an argument does not fit the others, or a window does not fit `x`.
-
-  Example:
-    >>> x = jnp.arange(5.0).reshape(1, 5, 1)
-    >>> max_pool(x, (3,), strides=2, padding=1).ravel()
-    Array([1., 3., 4.], dtype=float32)
-  """
-  window, strides, pads, steps, _ = sliding_windows(
-    x, window_shape, strides, padding, dilation, ceil_mode
-  )
-  return _max_pool(_Slide(window, strides, tuple(pads), steps), x)
-
-
-class _Slide(NamedTuple):
-  """How a window slides, by dimension, those of batch and channels included."""
-
-  window: tuple[int, ...]
-  strides: tuple[int, ...]
-  pads: tuple[tuple[int, int], ...]
-  dilation: tuple[int, ...]
-
-
-def _lowest(dtype: Any) -> Any:
-  return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
-
-
-def _native_max(slide: _Slide, x: jax.Array) -> jax.Array:
-  window, strides, pads, _ = slide
-  lowest = x.dtype.type(_lowest(x.dtype))
-  return lax.reduce_window(x, lowest, lax.max, window, strides, pads)
-
-
-def _by_platform(
-  slide: _Slide, by_taps: Callable[..., Any], native: Callable[..., Any], *args: Any
-) -> Any:
-  """Chooses when the program is compiled for a platform.
-
-  XLA's CPU backend takes ten times as long for the gradient of its own form. JAX does
-  not differentiate that of a dilated window at all.
-  """
-  if max(slide.dilation) > 1:
-    return by_taps(*args)
-  if math.prod(slide.window) > _MOST_TAPS:
-    return native(*args)
-  return lax.platform_dependent(*args, cpu=by_taps, default=native)
-
-
-# Of larger windows the program would be long.
-_MOST_TAPS = 64
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _max_pool(slide: _Slide, x: jax.Array) -> jax.Array:
-  def by_taps(x: jax.Array) -> jax.Array:
-    return reduce(jnp.maximum, taps(x, *slide, fill=_lowest(x.dtype)))
-
-  return _by_platform(slide, by_taps, partial(_native_max, slide), x)
-
-
-@_max_pool.defjvp
-def _max_pool_jvp(slide: _Slide, primals: Any, tangents: Any) -> Any:
-  def by_taps(x: jax.Array, x_dot: jax.Array) -> jax.Array:
-    first, *others = taps(x, *slide, fill=_lowest(x.dtype))
-    y, winner = first, jnp.zeros(first.shape, jnp.int32)
-    for i, part in enumerate(others, start=1):
-      wins = (part > y) | (part != part)  # of equals the first; NaN always
-      y, winner = jnp.where(wins, part, y), jnp.where(wins, i, winner)
-    return sum(
-      jnp.where(winner == i, part, 0)
-      for i, part in enumerate(taps(x_dot, *slide, fill=0))
-    )  # type: ignore[return-value]
-
-  def native(x: jax.Array, x_dot: jax.Array) -> jax.Array:
-    return jax.jvp(partial(_native_max, slide), (x,), (x_dot,))[1]
-
-  # Rematerialised, so that only `x` is stored, whatever the platform.
-  tangent = jax.checkpoint(
-    partial(_by_platform, slide, by_taps, native), prevent_cse=False
-  )
-  return _max_pool(slide, *primals), tangent(*primals, *tangents)
 
 
 def avg_pool(

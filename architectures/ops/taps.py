@@ -6,6 +6,9 @@ import jax
 import numpy as np
 from jax import lax
 
+# Of larger windows a program with an operation a tap would be long.
+MOST_TAPS = 64
+
 
 def taps(
   x: jax.Array,

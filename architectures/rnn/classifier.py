@@ -42,24 +42,14 @@ def max_pool(outputs: Array, final: Array, valid: Array) -> Array:
   return jnp.where(jnp.any(valid, axis=1)[:, None], largest, 0)
 
 
-class SequenceClassifier(Encoder):
-  """Recurrent layers, a pool over time and a dense layer.
-
-  For the fields before `num_classes` see `Encoder`.
+class Classify(nn.Module):
+  """Makes a classifier of what reads sequences, such as `Encoder`, the next base.
 
   Attributes:
     num_classes: how many classes there are.
     pool: makes one vector of each sequence, called as `pool(outputs, final, valid)`
       with what `encode` returns and bool `[batch, time]`: `last_state`, `mean_pool`,
       `max_pool` or a function of yours.
-
-  >>> from convscan.architectures.rnn import GRUCell
-  >>> model = SequenceClassifier(partial(one_way, GRUCell), num_classes=7)
-  >>> import jax
-  >>> images = jnp.ones((2, 8, 8, 1))  # Each a sequence of 8 rows.
-  >>> variables = model.init(jax.random.key(0), images, train=False)
-  >>> model.apply(variables, images, train=False).shape
-  (2, 7)
   """
 
   num_classes: int = 10
@@ -69,7 +59,7 @@ class SequenceClassifier(Encoder):
     """Makes the layers."""
     check_sizes(self, 'num_classes')
     super().setup()
-    self.head = nn.Dense(self.num_classes, dtype=self.dtype)
+    self.head = self.make_head(self.num_classes)
 
   def __call__(
     self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
@@ -86,6 +76,21 @@ class SequenceClassifier(Encoder):
     x = self.pool(outputs, final, valid_steps(outputs, seq_lengths))
     x = self.dropout(x, deterministic=not train)
     return self.head(x).astype(jnp.float32)
+
+
+class SequenceClassifier(Classify, Encoder):
+  """Recurrent layers, a pool over time and a dense layer.
+
+  For the fields see `Encoder`, then `Classify`.
+
+  >>> from convscan.architectures.rnn import GRUCell
+  >>> model = SequenceClassifier(partial(one_way, GRUCell), num_classes=7)
+  >>> import jax
+  >>> images = jnp.ones((2, 8, 8, 1))  # Each a sequence of 8 rows.
+  >>> variables = model.init(jax.random.key(0), images, train=False)
+  >>> model.apply(variables, images, train=False).shape
+  (2, 7)
+  """
 
 
 # Every variant by name.

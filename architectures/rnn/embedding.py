@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..layers.dropout import check_rates
+
 
 def check_tokens(argument: str, tokens: Array, vocab_size: int) -> None:
   """Checks tokens `[batch, time]`.
@@ -56,10 +58,7 @@ class Embed(nn.Embed):
 
   def __post_init__(self) -> None:
     """Checks the rate."""
-    if not 0 <= self.dropout_rate < 1:
-      raise ValueError(
-        f'embedding_dropout_rate: got {self.dropout_rate}, expected 0 <= rate < 1'
-      )
+    check_rates(self)
     super().__post_init__()
 
   def __call__(self, inputs: Array, *, train: bool = False) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..layers import Dropout
+from ..layers.dropout import Dropout, check_rates
 from . import arguments
 from .directions import MakeLayer, final_state
 from .embedding import Embed, check_tokens
@@ -86,6 +86,7 @@ class Encoder(nn.Module):
   def setup(self) -> None:
     """Makes the layers."""
     check_sizes(self, 'hidden_features', 'num_layers')
+    check_rates(self)
     self.dropout = Dropout(self.dropout_rate)
     if self.vocab_size is not None:
       check_sizes(self, 'vocab_size', 'embedding_features')
@@ -120,6 +121,11 @@ class Encoder(nn.Module):
       x, seq_lengths=seq_lengths, return_carry=True, train=train
     )
     return outputs, final_state(self.stack, carry)
+
+  @nn.nowrap
+  def make_head(self, features: int) -> nn.Dense:
+    """Makes the linear layer of a model."""
+    return nn.Dense(features, dtype=self.dtype)
 
 
 def valid_steps(outputs: Array, seq_lengths: Array | None) -> Array:

@@ -14,42 +14,22 @@ from .directions import CELLS, MakeCell, one_way
 from .encoder import Encoder, check_sizes
 
 
-class Forecaster(Encoder):
-  """Recurrent layers over a window, and the steps that follow it.
-
-  Without a `decoder` the prediction is direct: one dense layer gives every step of the
-  horizon from the final state. With one it is recursive: the decoder starts from a
-  dense layer's view of the final state and is fed zeros, then its own predictions, in
-  training too. For the fields before `horizon` see `Encoder`.
+class Forecast(nn.Module):
+  """Makes a forecaster of what reads sequences, such as `Encoder`, the next base.
 
   Attributes:
     horizon: how many steps to predict.
     num_targets: how many numbers to predict for each step.
-    decoder: makes the cell of a recursive prediction, called as
-      `decoder(hidden_features, dtype=...)`; None for a direct one.
-
-  >>> from convscan.architectures.rnn import GRUCell
-  >>> model = Forecaster(partial(one_way, GRUCell), horizon=4, decoder=GRUCell)
-  >>> window = jnp.ones((2, 7, 3))
-  >>> variables = model.init(jax.random.key(0), window, train=False)
-  >>> model.apply(variables, window, train=False).shape
-  (2, 4, 1)
   """
 
   horizon: int = 1
   num_targets: int = 1
-  decoder: MakeCell | None = None
 
   def setup(self) -> None:
     """Makes the layers."""
     check_sizes(self, 'horizon', 'num_targets')
     super().setup()
-    if self.decoder is None:
-      self.head = nn.Dense(self.horizon * self.num_targets, dtype=self.dtype)
-    else:
-      self.bridge = Bridge(dtype=self.dtype)
-      self.cell = self.decoder(self.hidden_features, dtype=self.dtype)
-      self.head = nn.Dense(self.num_targets, dtype=self.dtype)
+    self.head = self.make_head(self.head_features)
 
   def __call__(
     self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
@@ -63,10 +43,57 @@ class Forecaster(Encoder):
       ValueError: an argument does not fit.
     """
     _, final = self.encode(inputs, train=train, seq_lengths=seq_lengths)
-    final = self.dropout(final, deterministic=not train)
+    return self.predict(self.dropout(final, deterministic=not train))
+
+  @property
+  def head_features(self) -> int:
+    """How many numbers the head gives at once."""
+    return self.horizon * self.num_targets
+
+  def predict(self, final: Array) -> Array:
+    """Predicts all steps at once from the final state `[batch, features]`."""
+    steps = self.head(final).reshape(len(final), self.horizon, self.num_targets)
+    return steps.astype(jnp.float32)
+
+
+class Forecaster(Forecast, Encoder):
+  """Recurrent layers over a window, and the steps that follow it.
+
+  Without a `decoder` the prediction is direct: one dense layer gives every step of the
+  horizon from the final state. With one it is recursive: the decoder starts from a
+  dense layer's view of the final state and is fed zeros, then its own predictions, in
+  training too. For the fields before `decoder` see `Encoder`, then `Forecast`.
+
+  Attributes:
+    decoder: makes the cell of a recursive prediction, called as
+      `decoder(hidden_features, dtype=...)`; None for a direct one.
+
+  >>> from convscan.architectures.rnn import GRUCell
+  >>> model = Forecaster(partial(one_way, GRUCell), horizon=4, decoder=GRUCell)
+  >>> window = jnp.ones((2, 7, 3))
+  >>> variables = model.init(jax.random.key(0), window, train=False)
+  >>> model.apply(variables, window, train=False).shape
+  (2, 4, 1)
+  """
+
+  decoder: MakeCell | None = None
+
+  def setup(self) -> None:
+    """Makes the layers."""
+    super().setup()
+    if self.decoder is not None:
+      self.bridge = Bridge(dtype=self.dtype)
+      self.cell = self.decoder(self.hidden_features, dtype=self.dtype)
+
+  @property
+  def head_features(self) -> int:
+    """See `Forecast`."""
+    return self.num_targets if self.decoder is not None else super().head_features
+
+  def predict(self, final: Array) -> Array:
+    """Predicts all steps from the final state, at once or one by one."""
     if self.decoder is None:
-      steps = self.head(final).reshape(len(final), self.horizon, -1)
-      return steps.astype(jnp.float32)
+      return super().predict(final)
     first = jnp.zeros((len(final), self.num_targets), jnp.float32)
     like = self.cell.initialize_carry(jax.random.key(0), first.shape)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..layers import Dropout
+from ..layers.dropout import Dropout, check_rates
 from ..ops.step import Carry
 from .base_cell import GatedCell
 from .cells import ElmanCell, GRUCell, LSTMCell
@@ -75,6 +75,7 @@ class LanguageModel(nn.Module):
     check_sizes(
       self, 'vocab_size', 'embedding_features', 'hidden_features', 'num_layers'
     )
+    check_rates(self)
     self.embed = Embed(
       self.vocab_size,
       self.embedding_features,

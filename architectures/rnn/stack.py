@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..layers.dropout import Dropout
+from ..layers.dropout import Dropout, check_rates
 from ..ops.step import Carry, keep
 from .arguments import check_layer, valid_steps
 from .bidirectional import Bidirectional
@@ -108,6 +108,7 @@ class Stack(nn.Module):
         f'initial_carry: got {len(starts)} carries, expected {len(self.layers)}, one a '
         'layer'
       )
+    check_rates(self)
     dropout = Dropout(self.dropout_rate, self.dropout_broadcast_dims)
     keys: Any = [None] * len(self.layers)
     if init_key is not None:

@@ -11,23 +11,11 @@ from .directions import CELLS, two_way
 from .encoder import Encoder, check_sizes, valid_steps
 
 
-class SequenceTagger(Encoder):
-  """Recurrent layers and a dense layer at each step.
-
-  With layers in both directions it is the BI-LSTM of Huang et al. 2015
-  (https://arxiv.org/abs/1508.01991), section 2.2. For the fields before `num_tags` see
-  `Encoder`.
+class Tag(nn.Module):
+  """Makes a tagger of what reads sequences, such as `Encoder`, the next base.
 
   Attributes:
     num_tags: how many tags there are.
-
-  >>> import jax
-  >>> from convscan.architectures.rnn import LSTMCell
-  >>> model = SequenceTagger(partial(two_way, LSTMCell), vocab_size=11, num_tags=5)
-  >>> tokens = jnp.zeros((2, 7), int)
-  >>> variables = model.init(jax.random.key(0), tokens, train=False)
-  >>> model.apply(variables, tokens, train=False).shape
-  (2, 7, 5)
   """
 
   num_tags: int = 10
@@ -36,7 +24,7 @@ class SequenceTagger(Encoder):
     """Makes the layers."""
     check_sizes(self, 'num_tags')
     super().setup()
-    self.head = nn.Dense(self.num_tags, dtype=self.dtype)
+    self.head = self.make_head(self.num_tags)
 
   def __call__(
     self, inputs: Array, *, train: bool, seq_lengths: Array | None = None
@@ -53,6 +41,23 @@ class SequenceTagger(Encoder):
     logits = self.head(self.dropout(outputs, deterministic=not train))
     valid = valid_steps(outputs, seq_lengths)
     return jnp.where(valid[..., None], logits, 0).astype(jnp.float32)
+
+
+class SequenceTagger(Tag, Encoder):
+  """Recurrent layers and a dense layer at each step.
+
+  With layers in both directions it is the BI-LSTM of Huang et al. 2015
+  (https://arxiv.org/abs/1508.01991), section 2.2. For the fields see `Encoder`, then
+  `Tag`.
+
+  >>> import jax
+  >>> from convscan.architectures.rnn import LSTMCell
+  >>> model = SequenceTagger(partial(two_way, LSTMCell), vocab_size=11, num_tags=5)
+  >>> tokens = jnp.zeros((2, 7), int)
+  >>> variables = model.init(jax.random.key(0), tokens, train=False)
+  >>> model.apply(variables, tokens, train=False).shape
+  (2, 7, 5)
+  """
 
 
 # Every variant by name; each runs in both directions.

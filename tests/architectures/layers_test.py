@@ -107,7 +107,7 @@ def test_stochastic_depth_that_drops_nothing_draws_nothing(
 
 @pytest.mark.parametrize('rate', [-0.1, 1.0, float('nan')])
 def test_stochastic_depth_refuses_a_rate(rate: float) -> None:
-  with pytest.raises(ValueError, match=rf'got {rate}, expected 0 <= rate < 1'):
+  with pytest.raises(ValueError, match=rf'^rate: got {rate}, expected 0 <= rate < 1'):
     StochasticDepth(rate)
 
 

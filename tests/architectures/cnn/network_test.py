@@ -124,3 +124,18 @@ def test_fields_are_checked() -> None:
     arch.build('resnet18', norm=norm)
   with pytest.raises(ValueError, match=r'images: got shape \(3, 8, 8\), expected'):
     arch.build('resnet18').init(jax.random.key(0), jnp.ones((3, 8, 8)), train=False)
+
+
+@pytest.mark.parametrize(
+  ('name', 'rate'),
+  [
+    ('resnet18', 'dropout_rate'),
+    ('convnext_tiny', 'stochastic_depth_rate'),
+    ('efficientnet_b0', 'stochastic_depth_rate'),
+    ('googlenet', 'aux_dropout_rate'),
+    ('tcn_tagger', 'dropout_rate'),
+  ],
+)
+def test_a_rate_is_refused_in_the_name_of_its_field(name: str, rate: str) -> None:
+  with pytest.raises(ValueError, match=rf'^{rate}: got 1\.0, expected 0 <= rate < 1'):
+    arch.build(name, **{rate: 1.0})

@@ -33,7 +33,7 @@ def test_each_draws_anew_and_keeps_the_dtype_and_what_is_deterministic(layer):
 @pytest.mark.parametrize('rate', [-0.1, 1.0, float('nan')])
 @each
 def test_each_refuses_a_rate(layer, rate):
-  with pytest.raises(ValueError, match=f'dropout_rate: got {rate}, expected 0 <= rate'):
+  with pytest.raises(ValueError, match=f'^rate: got {rate}, expected 0 <= rate'):
     layer.clone(rate=rate)
 
 

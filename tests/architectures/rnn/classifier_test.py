@@ -124,7 +124,7 @@ def test_dropout_needs_train_and_a_key() -> None:
     ({'hidden_features': 0}, X, 'hidden_features: got 0, expected 1'),
     ({'num_layers': 0}, X, 'num_layers: got 0, expected 1'),
     ({'vocab_size': 0}, X, 'vocab_size: got 0, expected 1'),
-    ({'dropout_rate': 1.5}, X, 'dropout_rate: got 1.5, expected 0'),
+    ({'dropout_rate': 1.5}, X, '^dropout_rate: got 1.5, expected 0'),
     ({'vocab_size': 9}, X, r'inputs: got float32\(3, 6, 5\), expected integers'),
     ({'vocab_size': 9}, np.full((2, 3), 9), 'inputs: got 9, expected 0 to 8'),
     ({}, np.zeros((2, 3), int), r'inputs: got int64\(2, 3\).*or a vocab_size for tok'),

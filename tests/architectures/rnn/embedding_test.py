@@ -55,5 +55,5 @@ def test_values_are_not_seen_under_jit() -> None:
 
 
 def test_a_rate_is_a_probability_below_1() -> None:
-  with pytest.raises(ValueError, match=r'embedding_dropout_rate: got 1\.0, expect'):
+  with pytest.raises(ValueError, match=r'^dropout_rate: got 1\.0, expect'):
     Embed(VOCAB, SIZE, dropout_rate=1.0)
