@@ -51,7 +51,7 @@ def train_and_evaluate(
   check_batch_size(config.batch_size, mesh)
   tx = make_optimizer(config.optimizer, num_steps)
   dataset = build_dataset(config)
-  task = tasks.get(config.task)
+  task = tasks.build(config, dataset)
   model = workdirs.build_model(config, dataset.classes)
   processes = {
     'process_index': jax.process_index(),
@@ -64,9 +64,11 @@ def train_and_evaluate(
   with blame(f'config.model: {config.model.name!r} does not take this data'):
     table = architectures.summary(model, shape, inputs.dtype)
   key, one = jax.random.key(config.seed), jnp.zeros((1, *inputs.shape), inputs.dtype)
-  params = jax.eval_shape(functools.partial(model.init, train=False), key, one)[
-    'params'
-  ]
+  outputs, variables = jax.eval_shape(
+    functools.partial(model.init_with_output, train=False), key, one
+  )
+  tasks.check_outputs(config, outputs, dataset)
+  params = variables['params']
   frozen = select_frozen(config.frozen, params)
   fresh = select('config.init_fresh', config.init_fresh, params)
   loaded = {}
@@ -139,7 +141,8 @@ def train_and_evaluate(
         writer.write(step, {f'train/{k}': v for k, v in (numbers | rate).items()})
       if step % config.eval_every_steps == 0 or last:
         numbers, predictions = evaluate(state.variables)
-        writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
+        hidden = {f'eval/{k}' for k in numbers if k not in task.shown}
+        writer.write(step, {f'eval/{k}': v for k, v in numbers.items()}, hidden)
         key = jax.random.fold_in(jax.random.key(config.seed), step)
         shown = task.at_evaluation(model, state.variables, dataset, key, config)
         writer.text(step, 'sample', shown)
@@ -161,7 +164,7 @@ def train_and_evaluate(
       variables=jax.device_get(state.variables),
       dataset=dataset,
     )
-    summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
+    summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
     log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
     log.info('results in %s', os.path.abspath(workdir))
     for name, what in [

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -80,8 +81,13 @@ class MetricWriter:
     if self._active:
       self._bar.update(step - self._bar.n)
 
-  def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes named numbers of one step; one that is not finite is null in JSON."""
+  def write(
+    self, step: int, metrics: dict[str, float], hidden: Collection[str] = ()
+  ) -> None:
+    """Writes named numbers of one step; one that is not finite is null in JSON.
+
+    The terminal does not show the hidden ones.
+    """
     if not self._active:
       return
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
@@ -89,7 +95,8 @@ class MetricWriter:
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
     self._events.flush()  # a kill loses nothing that was shown
-    numbers = '  '.join(f'{name} {value:.4g}' for name, value in metrics.items())
+    shown = {name: value for name, value in metrics.items() if name not in hidden}
+    numbers = '  '.join(f'{name} {value:.4g}' for name, value in shown.items())
     logger().info('step %d/%d  %s', step, self._bar.total, numbers)
 
   def text(self, step: int, name: str, text: str) -> None:

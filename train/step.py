@@ -59,8 +59,9 @@ def train_step(
     losses = task.losses(logits, batch['targets'])
     for aux in jax.tree.leaves(updates.get('aux_logits', {})):
       losses += aux_loss_weight * task.losses(aux, batch['targets'])
-    total, weight = weighted(losses, batch['weights'])
-    return total / jnp.maximum(weight, 1), (logits, updates)
+    total, _ = weighted(losses, batch['weights'])
+    weight = task.total_weight(batch)
+    return total / jnp.where(weight > 0, weight, 1), (logits, updates)
 
   grads, (logits, updates) = jax.grad(loss_fn, has_aux=True)(trained)
   changes, opt_state = tx.update(grads, state.opt_state, trained)
@@ -81,17 +82,8 @@ def eval_step(
   """Evaluates one batch.
 
   Returns:
-    Each metric as a pair (weighted sum, sum of weights), and for each of `targets`,
-    beside its `weights`: `predicted`, the most probable class, and `log_prob`, the
-    natural logarithm of the probability that the model gave to the target.
+    Each metric as a pair (weighted sum, sum of weights), and what the model makes of each
+    target; see `Task.evaluate`.
   """
-  logits: Any = model.apply(variables, batch['inputs'], train=False)
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-  targets = batch['targets'][..., None]
-  predictions = {
-    'targets': batch['targets'],
-    'weights': batch['weights'],
-    'predicted': jnp.argmax(logits, axis=-1).astype(jnp.int32),
-    'log_prob': jnp.take_along_axis(log_probs, targets, axis=-1)[..., 0],
-  }
-  return task.metrics(logits, batch), predictions
+  outputs: Any = model.apply(variables, batch['inputs'], train=False)
+  return task.evaluate(outputs, batch)
