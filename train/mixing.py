@@ -87,8 +87,8 @@ def mixup(key: jax.Array, batch: Batch, alpha: float) -> Batch:
   r"""Returns :math:`\lambda x_i + (1 - \lambda) x_{i-1}`, and targets likewise.
 
   Zhang et al. 2018, https://arxiv.org/abs/1710.09412; as in the authors' code one
-  :math:`\lambda \sim Beta(\alpha, \alpha)` is drawn for a batch. There the other image is
-  that at a random place.
+  :math:`\lambda \sim Beta(\alpha, \alpha)` is drawn for a batch. There the other image
+  is that at a random place.
 
   Args:
     key: of the share.
@@ -132,7 +132,7 @@ def _within(centre: jax.Array, size: jax.Array, length: int) -> jax.Array:
 
 
 def _combine(batch: Batch, pixels: jax.Array, share: jax.Array) -> Batch:
-  """Takes this share of the pixels and of the targets; the rest of their neighbours'."""
+  """Takes these pixels and this share of the targets; the rest from the other."""
 
   def before(name: str) -> jax.Array:
     return jnp.roll(batch[name], 1, axis=0)

@@ -82,8 +82,8 @@ def eval_step(
   """Evaluates one batch.
 
   Returns:
-    Each metric as a pair (weighted sum, sum of weights), and what the model makes of each
-    target; see `Task.evaluate`.
+    Each metric as a pair (weighted sum, sum of weights), and what the model makes of
+    each target; see `Task.evaluate`.
   """
   outputs: Any = model.apply(variables, batch['inputs'], train=False)
   return task.evaluate(outputs, batch)

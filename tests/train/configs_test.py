@@ -17,6 +17,8 @@ SHRUNK = {
   'digits_gru': {'model.hidden_features': 16},
   'digits_lenet': {},
   'digits_resnet': {},
+  'digits_unet': {'model.channels': (4, 8)},
+  'mackey_glass_tcn': {},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }
 

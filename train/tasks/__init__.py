@@ -88,12 +88,12 @@ def check_outputs(config: Any, outputs: Any, dataset: Any) -> None:
     dataset: the dataset.
 
   Raises:
-    ConfigError: the shape is not that of an example's weights, and an axis of classes or
-      of numbers.
+    ConfigError: the shape is not that of an example's weights, and an axis of classes
+      or of numbers.
   """
   expected = (*dataset.splits['train'][0]['weights'].shape, len(dataset.classes))
   if outputs.shape[1:] != expected:
     raise ConfigError(
-      f'config.model: {config.model.name!r} gives {outputs.shape[1:]} for each example; '
+      f'config.model: {config.model.name!r} gives {outputs.shape[1:]} an example; '
       f'expected {expected}, for {config.task} on {config.data.name!r}'
     )

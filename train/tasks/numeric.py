@@ -59,8 +59,8 @@ def parts(options: Options) -> dict[str, Any]:
 def derive(means: Mapping[str, Any]) -> dict[str, float]:
   """Adds the root of the mean squared error, and R2 in place of its sums.
 
-  R2 is the mean over outputs, as scikit-learn has it: of a constant target it is 1 where
-  the prediction is exact, else 0.
+  R2 is the mean over outputs, as scikit-learn has it: of a constant target it is 1
+  where the prediction is exact, else 0.
 
   >>> means = {'mse': 1.0, 'residual': np.ones(1), 'shifted': np.ones(1)}
   >>> derive(means | {'shifted_squared': np.full(1, 5.0)})
