@@ -38,15 +38,15 @@ def get_config() -> ConfigDict:
   config.frozen = ()
 
   config.loss = ConfigDict()
-  # Tasks with classes minimise the cross-entropy, as torch's CrossEntropyLoss. So much of
-  # each target is spread evenly over all classes.
+  # Tasks with classes minimise the cross-entropy, as torch's CrossEntropyLoss. So much
+  # of each target is spread evenly over all classes.
   config.loss.label_smoothing = 0.0
   # What a target of each class counts, in the order of the classes: on the command line
-  # --config.loss.class_weights="(1.0,2.5)". () is 1 for all. A batch's loss is divided by
-  # the sum of what its targets count, save where these are mixed (below).
+  # --config.loss.class_weights="(1.0,2.5)". () is 1 for all. A batch's loss is divided
+  # by the sum of what its targets count, save where these are mixed (below).
   config.loss.class_weights = ()
-  # Regression and forecasting: 'squared', 'absolute' or 'huber', which is half the square
-  # up to an error of delta, and a line from there.
+  # Regression and forecasting: 'squared', 'absolute' or 'huber', which is half the
+  # square up to an error of delta, and a line from there.
   config.loss.name = 'squared'
   config.loss.delta = 1.0
 
