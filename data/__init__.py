@@ -34,6 +34,7 @@ __all__ = [
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
   'digits': ('.builders.digits', 'load'),
+  'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
@@ -44,7 +45,7 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()
-  ['digits', 'digits_pixels', 'mackey_glass', 'pydoc_topics']
+  ['digits', 'digits_angle', 'digits_pixels', 'mackey_glass', 'pydoc_topics']
   """
   return sorted(_LOADERS)
 

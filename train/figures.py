@@ -66,10 +66,12 @@ def confusion(
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     if len(classes) <= 20:
+      size = min(11.0, 360 / len(classes) / len(str(table.max())))
       for (row, column), count in np.ndenumerate(table):
         if count:
           colour = 'white' if shares[row, column] > 0.5 else 'black'
-          axes.text(column, row, str(count), ha='center', va='center', color=colour)
+          axes.text(column, row, str(count), ha='center', va='center', color=colour,
+                    fontsize=size)  # fmt: skip
     step = -(-len(classes) // 20)
     ticks = range(0, len(classes), step)
     axes.set_xticks(ticks, [classes[i] for i in ticks])

@@ -85,7 +85,8 @@ def load(
     A forecasting of one number, less 0.93, about its mean.
 
   Raises:
-    ValueError: `length` is less than 2 or `horizon` than 1, or both exceed the test's values.
+    ValueError: `length` is less than 2 or `horizon` than 1, or together they exceed the
+      test's values.
   """
   del data_dir
   if length < 2 or horizon < 1 or length + horizon > _TEST:

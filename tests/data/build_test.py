@@ -89,12 +89,12 @@ def test_the_default_directory_is_that_of_tfds(tmp_path, monkeypatch):
     (
       'digit',
       {},
-      r"dataset: 'digit'\. Did you mean 'digits'\? Known: digits, digits_pixels, mackey_glass, ",
+      r"dataset: 'digit'\. Did you mean 'digits'\? Known: digits, digits_angle, ",
     ),
     (
       'zzz',
       {},
-      r"dataset: 'zzz'\. Known: digits, digits_pixels, mackey_glass, pydoc_topics$",
+      r"dataset: 'zzz'\. Known: digits, digits_angle, digits_pixels, ",
     ),
     (
       'digits',

@@ -49,8 +49,8 @@ def build(config: Any, dataset: Any) -> Task:
   weights = tuple(loss.class_weights)
   if weights and not numbers and len(weights) != len(classes):
     raise ConfigError(
-      f'config.loss.class_weights: {len(weights)} weights; expected {len(classes)}, one '
-      f'for each class of {config.data.name!r}, or () for none'
+      f'config.loss.class_weights: {len(weights)} weights; expected {len(classes)}, '
+      f'one for each class of {config.data.name!r}, or () for none'
     )
   if not all(0 <= w < float('inf') for w in weights) or (weights and not any(weights)):
     raise ConfigError(
