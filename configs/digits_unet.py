@@ -2,9 +2,9 @@
 
 python -m convscan.train.main --config=digits_unet --workdir=runs/digits_unet
 
-Mean intersection over union 0.945 on the test split: the median of seeds 0, 1, 2 (0.964,
-0.945, 0.945); 98.6 % of the pixels are right. Training takes 20 s on two CPU cores that
-other programs keep busy too.
+Mean intersection over union 0.945 on the test split: the median of seeds 0, 1, 2
+(0.964, 0.945, 0.945); 98.6 % of the pixels are right. Training takes 20 s on two CPU
+cores that other programs keep busy too.
 """
 
 from ml_collections import ConfigDict

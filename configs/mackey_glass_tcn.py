@@ -3,8 +3,8 @@
 python -m convscan.train.main --config=mackey_glass_tcn --workdir=runs/mackey_glass_tcn
 
 Mean absolute scaled error 0.42 on the test split: the median of seeds 0, 1, 2 (0.50,
-0.30, 0.42): over 32 steps it errs less than half as much as repeating the last value does
-over one. Training takes 25 s on two CPU cores that other programs keep busy too.
+0.30, 0.42): over 32 steps it errs less than half as much as repeating the last value
+does over one. Training takes 25 s on two CPU cores that other programs keep busy too.
 """
 
 from ml_collections import ConfigDict

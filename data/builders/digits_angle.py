@@ -23,10 +23,10 @@ def turn(image: np.ndarray, angle: float) -> np.ndarray:
   height, width, _ = image.shape
   y, x = np.mgrid[:height, :width] - np.reshape([height - 1, width - 1], (2, 1, 1)) / 2
   cos, sin = math.cos(angle), math.sin(angle)
-  # Where each pixel comes from, in the image with a pixel more on every side.
-  rows = np.clip(cos * y + sin * x + (height + 1) / 2, 0, height + 0.999)
-  columns = np.clip(cos * x - sin * y + (width + 1) / 2, 0, width + 0.999)
-  padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
+  # Where each pixel comes from, in the image with a margin of zeros.
+  rows = np.clip(cos * y + sin * x + (height + 1) / 2, 0, height + 1)
+  columns = np.clip(cos * x - sin * y + (width + 1) / 2, 0, width + 1)
+  padded = np.pad(image, ((1, 2), (1, 2), (0, 0)))
   top, left = rows.astype(int), columns.astype(int)
   down, right = (rows - top)[..., None], (columns - left)[..., None]
   upper = (1 - right) * padded[top, left] + right * padded[top, left + 1]
