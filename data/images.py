@@ -62,7 +62,9 @@ class RandomShift(grain.transforms.RandomMap):
       canvas[most : most + height, most : most + width] = image
       return canvas[top : top + height, left : left + width]
 
-    moved = {'inputs': move(element['inputs'])}
-    if np.ndim(element.get('targets')) == 2:
-      moved['targets'] = move(element['targets'])
+    moved = {
+      name: move(element[name])
+      for name in ('inputs', 'targets')
+      if name in element and element[name].ndim > 1
+    }
     return {**element, **moved}

@@ -57,7 +57,7 @@ def write_predictions(
 def main(workdir: str) -> None:
   """Evaluates and prints."""
   for name, value in evaluate(workdir).items():
-    print(f'{name:16} {value:.6f}')
+    print(f'{name:18} {value:.6f}')
   print(f'predictions in {os.path.join(workdir, "predictions.csv")}')
 
 
