@@ -38,6 +38,7 @@ _LOADERS = {
   'digits_pixels': ('.builders.digits_pixels', 'load'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
+  'python_tokens': ('.builders.python_tokens', 'load'),
 }
 
 
@@ -45,7 +46,8 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()
-  ['digits', 'digits_angle', 'digits_pixels', 'mackey_glass', 'pydoc_topics']
+  ['digits', 'digits_angle', 'digits_pixels', 'mackey_glass', 'pydoc_topics',
+   'python_tokens']
   """
   return sorted(_LOADERS)
 

@@ -20,6 +20,7 @@ SHRUNK = {
   'digits_resnet': {},
   'digits_unet': {'model.channels': (4, 8)},
   'mackey_glass_tcn': {},
+  'python_tagger': {'model.hidden_features': 8},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }
 
