@@ -74,8 +74,10 @@ def confusion(
                     fontsize=size)  # fmt: skip
     step = -(-len(classes) // 20)
     ticks = range(0, len(classes), step)
-    axes.set_xticks(ticks, [classes[i] for i in ticks])
-    axes.set_yticks(ticks, [classes[i] for i in ticks])
+    names = [classes[i] for i in ticks]
+    turned = 45 if len(names) * max(map(len, names)) > 50 else 0
+    axes.set_xticks(ticks, names, rotation=turned)
+    axes.set_yticks(ticks, names)
     axes.set(
       xlabel='predicted',
       ylabel='true',
