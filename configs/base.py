@@ -12,7 +12,8 @@ def get_config() -> ConfigDict:
 
   # A run is a function of its config and this seed alone.
   config.seed = 0
-  # 'classification' or 'language_model'.
+  # 'classification', 'segmentation', 'tagging', 'language_model', 'regression' or
+  # 'forecasting': that of the dataset.
   config.task = ''
 
   # A name of `convscan.architectures.names()`, and fields of that model to set
@@ -39,6 +40,27 @@ def get_config() -> ConfigDict:
   # them goes on. No gradient goes below the first module that is trained. On the
   # command line: --config.frozen=stem,stage1, or --config.frozen= for none.
   config.frozen = ()
+
+  config.loss = ConfigDict()
+  # Tasks with classes minimise the cross-entropy, as torch's CrossEntropyLoss. So much
+  # of each target is spread evenly over all classes.
+  config.loss.label_smoothing = 0.0
+  # What a target of each class counts, in the order of the classes: on the command line
+  # --config.loss.class_weights="(1.0,2.5)". () is 1 for all. A batch's loss is divided
+  # by the sum of what its targets count, save where these are mixed (below).
+  config.loss.class_weights = ()
+  # Regression and forecasting: 'squared', 'absolute' or 'huber', which is half the
+  # square up to an error of delta, and a line from there.
+  config.loss.name = 'squared'
+  config.loss.delta = 1.0
+
+  # Classification of images: each is mixed with another of its batch, and so are their
+  # targets. The share of the one, of which each batch draws its own, is distributed as
+  # Beta(alpha, alpha); 0 turns it off. Mixup takes so much of every pixel (Zhang et al.
+  # 2018 have 0.2 on ImageNet), CutMix a rectangle (Yun et al. 2019 have 1). With both,
+  # a coin is thrown for each batch.
+  config.mixup_alpha = 0.0
+  config.cutmix_alpha = 0.0
 
   # Where a model has auxiliary heads: the share of each one's loss that is added to the
   # model's own for its gradient (the metrics show its own alone). GoogLeNet's paper has

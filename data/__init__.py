@@ -34,7 +34,11 @@ __all__ = [
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
   'digits': ('.builders.digits', 'load'),
+  'digits_angle': ('.builders.digits_angle', 'load'),
+  'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'mackey_glass': ('.builders.mackey_glass', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
+  'python_tokens': ('.builders.python_tokens', 'load'),
 }
 
 
@@ -42,7 +46,8 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()
-  ['digits', 'pydoc_topics']
+  ['digits', 'digits_angle', 'digits_pixels', 'mackey_glass', 'pydoc_topics',
+   'python_tokens']
   """
   return sorted(_LOADERS)
 

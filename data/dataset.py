@@ -25,24 +25,40 @@ class Source(Protocol):
 class Dataset:
   """A task and its examples.
 
-  Each example is a dict of numpy arrays. For 'classification', `inputs` are
-  float32 `[height, width, channels]` in 0 to 1, `targets` an int32 scalar and
-  `weights` a float32 scalar. For 'language_model' all three are `[length]`:
-  `inputs` and `targets` int32, `weights` float32. A target of weight 0 is not
-  counted, neither in a loss nor in a metric.
+  Each example is a dict of numpy arrays, `inputs`, `targets` and `weights`. Weights are
+  float32, one a target; one of weight 0 is not counted, neither in a loss nor in a
+  metric. `task` says what targets are:
+
+  * 'classification': a class, int32 `[]`, or shares of all, float32 `[classes]`, of an
+    image, float32 `[height, width, channels]` in 0 to 1.
+  * 'segmentation': a class for each pixel, int32 `[height, width]`.
+  * 'tagging': a class for each character, int32 `[length]`. `inputs` are the
+    characters' numbers, int32 `[length]`.
+  * 'language_model': the next character at every position, int32 `[length]`.
+  * 'regression': numbers, float32 `[outputs]`, of the order of 1.
+  * 'forecasting': the numbers that follow a window, float32 `[horizon, outputs]`.
+    `inputs` are float32 `[length, features]`, and their first features those numbers so
+    far.
 
   Attributes:
     name: what `build` calls it.
-    task: what `targets` are: one class an example, or the next character at every
-      position.
-    classes: the name of every target value. For text these are the characters,
-      and value 0, written '\\x00', is the token that starts a document.
+    task: one of these.
+    classes: the name of every class or, for numbers, of every output. For a language
+      model these are the characters, and value 0, written '\\x00', is the token that
+      starts a document.
     splits: 'train' and 'test', each giving examples by position.
     augment: random transforms of one example, applied in order while training.
   """
 
   name: str
-  task: Literal['classification', 'language_model']
+  task: Literal[
+    'classification',
+    'forecasting',
+    'language_model',
+    'regression',
+    'segmentation',
+    'tagging',
+  ]
   classes: tuple[str, ...]
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()

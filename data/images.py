@@ -34,6 +34,8 @@ class LabelledImages:
 class RandomShift(grain.transforms.RandomMap):
   """Moves an image by up to so many pixels each way; what moves in is 0.
 
+  Targets that are classes of pixels move with it.
+
   Args:
     max_shift: the most pixels, both down or up and right or left.
 
@@ -50,10 +52,19 @@ class RandomShift(grain.transforms.RandomMap):
     self, element: dict[str, np.ndarray], rng: np.random.Generator
   ) -> dict[str, np.ndarray]:
     """Returns the example with its `inputs` moved, same shape and dtype."""
-    image, most = element['inputs'], self._max_shift
-    height, width, channels = image.shape
+    most = self._max_shift
     top, left = rng.integers(0, 2 * most, size=2, endpoint=True)
-    # Not np.pad: five times as slow on a small image.
-    canvas = np.zeros((height + 2 * most, width + 2 * most, channels), image.dtype)
-    canvas[most : most + height, most : most + width] = image
-    return {**element, 'inputs': canvas[top : top + height, left : left + width]}
+
+    def move(image: np.ndarray) -> np.ndarray:
+      height, width, *rest = image.shape
+      # Not np.pad: five times as slow on a small image.
+      canvas = np.zeros((height + 2 * most, width + 2 * most, *rest), image.dtype)
+      canvas[most : most + height, most : most + width] = image
+      return canvas[top : top + height, left : left + width]
+
+    moved = {
+      name: move(element[name])
+      for name in ('inputs', 'targets')
+      if name in element and element[name].ndim > 1
+    }
+    return {**element, **moved}

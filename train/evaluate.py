@@ -2,8 +2,9 @@
 
     python -m convscan.train.evaluate --workdir=runs/digits
 
-Prints the metrics and writes `predictions.csv`: a row for each target, with the class
-that the model finds most probable and the probability that it gives to the true one.
+Prints the metrics and writes `predictions.csv`: a row for each target, with what the
+model predicts: of classes the most probable one, and the probability that it gives to
+the true one; of numbers each number.
 """
 
 import csv
@@ -33,35 +34,31 @@ def evaluate(workdir: str) -> dict[str, float]:
       f'--workdir: {workdir!r} was trained on other classes than the dataset '
       f'{config.data.name!r} has here'
     )
-  task = tasks.get(config.task)
+  task = tasks.build(config, dataset)
   run_evaluation = make_evaluate(config, dataset, model, task, make_mesh(1))
   metrics, predictions = run_evaluation(variables)
-  write_predictions(
-    os.path.join(workdir, 'predictions.csv'), predictions, dataset.classes
-  )
+  path = os.path.join(workdir, 'predictions.csv')
+  write_predictions(path, task, predictions, dataset.classes)
   return metrics
 
 
 def write_predictions(
-  path: str, predictions: dict[str, Any], classes: tuple[str, ...]
+  path: str, task: Any, predictions: dict[str, Any], classes: tuple[str, ...]
 ) -> None:
-  """Writes a row for each target that counts; `position` is its place in a sequence."""
-  targets = predictions['targets']
+  """Writes a row for each target that counts, with its place in its example."""
   with open(path, 'w', newline='') as f:
     writer = csv.writer(f)
-    place = ['position'] * (targets.ndim - 1)
-    writer.writerow(['example', *place, 'target', 'predicted', 'target_probability'])
-    for index in np.argwhere(predictions['weights']):
-      at = tuple(index)
-      probability = np.exp(predictions['log_prob'][at])
-      names = [classes[predictions[k][at]] for k in ('targets', 'predicted')]
-      writer.writerow([*index, *names, f'{probability:.6f}'])
+    for row, index in enumerate(np.argwhere(predictions['weights'])):
+      record = task.record(predictions, tuple(index), classes)
+      if not row:
+        writer.writerow(['example', *task.places, *record])
+      writer.writerow([*index, *record.values()])
 
 
 def main(workdir: str) -> None:
   """Evaluates and prints."""
   for name, value in evaluate(workdir).items():
-    print(f'{name:16} {value:.6f}')
+    print(f'{name:18} {value:.6f}')
   print(f'predictions in {os.path.join(workdir, "predictions.csv")}')
 
 

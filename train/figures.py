@@ -7,6 +7,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+# How many images a figure of segments shows.
+NUM_IMAGES = 8
 
 # Two colours that stay apart in grey and for colour-blind readers, and light grids.
 _TRAIN, _TEST = '#9db4c8', '#c2410c'
@@ -62,20 +66,136 @@ def confusion(
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     if len(classes) <= 20:
+      size = min(11.0, 360 / len(classes) / len(str(table.max())))
       for (row, column), count in np.ndenumerate(table):
         if count:
           colour = 'white' if shares[row, column] > 0.5 else 'black'
-          axes.text(column, row, str(count), ha='center', va='center', color=colour)
+          axes.text(column, row, str(count), ha='center', va='center', color=colour,
+                    fontsize=size)  # fmt: skip
     step = -(-len(classes) // 20)
     ticks = range(0, len(classes), step)
-    axes.set_xticks(ticks, [classes[i] for i in ticks])
-    axes.set_yticks(ticks, [classes[i] for i in ticks])
+    names = [classes[i] for i in ticks]
+    turned = 45 if len(names) * max(map(len, names)) > 50 else 0
+    axes.set_xticks(ticks, names, rotation=turned)
+    axes.set_yticks(ticks, names)
     axes.set(
       xlabel='predicted',
       ylabel='true',
       title=f'{right} of {table.sum()} right ({right / max(table.sum(), 1):.2%})',
     )
     return _save(figure, folder, 'confusion.png')
+
+
+def segments(
+  folder: str,
+  images: Sequence[Any],
+  predictions: Mapping[str, Any],
+  classes: Sequence[str],
+) -> str:
+  """Draws the first images of the test split, above their classes by pixel.
+
+  Args:
+    folder: where to.
+    images: `[height, width, channels]` each.
+    predictions: `targets` and `predicted`, `[examples, height, width]`, and `weights`:
+      pixels that do not count are left white.
+    classes: their names.
+  """
+  count = len(images)
+  colours = matplotlib.colormaps['tab20'].resampled(20)
+  counted = predictions['weights'][:count] > 0
+  with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
+    figure = Figure(figsize=(1.6 + count * 1.1, 4.2), layout='constrained')
+    grid = figure.subplots(3, count, squeeze=False)
+    for i, image in enumerate(images):
+      pixels = np.asarray(image)
+      if pixels.shape[-1] == 3:
+        grid[0, i].imshow(pixels.clip(0, 1))
+      else:
+        grid[0, i].imshow(pixels.mean(-1), cmap='gray_r')
+      for row, key in [(1, 'targets'), (2, 'predicted')]:
+        labels = np.ma.masked_where(~counted[i], predictions[key][i] % 20)
+        grid[row, i].imshow(labels, cmap=colours, vmin=0, vmax=20, interpolation='none')
+    for row, label in enumerate(['image', 'true', 'predicted']):
+      grid[row, 0].set_ylabel(label)
+    for ax in grid.flat:
+      ax.set(xticks=[], yticks=[])
+      ax.spines[:].set_visible(False)
+    shown = np.unique([predictions[k][:count] for k in ('targets', 'predicted')])
+    patches = [Patch(color=colours(int(c) % 20), label=classes[c]) for c in shown[:20]]
+    figure.legend(handles=patches, loc='outside right center')
+    return _save(figure, folder, 'segments.png')
+
+
+def scatter(folder: str, predictions: Mapping[str, Any], names: Sequence[str]) -> str:
+  """Draws what is predicted over what is true, a panel for each of up to 4 outputs.
+
+  Args:
+    folder: where to.
+    predictions: `targets` and `predicted`, `[examples, outputs]`, and `weights`.
+    names: of the outputs.
+  """
+  counted = predictions['weights'] > 0
+  names = names[:4]
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(figsize=(4.8 * len(names), 4.8), layout='constrained')
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
+      true, predicted = (predictions[k][counted, i] for k in ('targets', 'predicted'))
+      ends = [true.min(), true.max()]
+      axes.plot(ends, ends, color='#999999', lw=1, zorder=1)
+      axes.scatter(true, predicted, s=14, alpha=0.5, color=_TEST, lw=0)
+      error = np.sqrt(np.mean(np.square(true - predicted)))
+      axes.set(
+        xlabel='true',
+        ylabel='predicted',
+        title=f'{name}: root mean squared error {error:.3g}',
+        aspect='equal',
+      )
+    return _save(figure, folder, 'scatter.png')
+
+
+def spread(count: int) -> list[int]:
+  """Returns up to 4 positions, evenly apart, of so many.
+
+  >>> spread(100), spread(2)
+  ([12, 37, 62, 87], [0, 1])
+  """
+  few = min(4, count)
+  return [(2 * i + 1) * count // (2 * few) for i in range(few)]
+
+
+def forecasts(
+  folder: str,
+  windows: Sequence[Any],
+  predictions: Mapping[str, Any],
+  names: Sequence[str],
+) -> str:
+  """Draws a few windows of the first output, what follows, and what was predicted.
+
+  Args:
+    folder: where to.
+    windows: `[length, features]` each, those at the positions `spread` of the examples.
+    predictions: `targets` and `predicted`, `[examples, horizon, outputs]`.
+    names: of the outputs.
+  """
+  counted = predictions['weights'].any(axis=1)
+  targets, predicted = (
+    predictions[key][counted][..., 0] for key in ('targets', 'predicted')
+  )
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(figsize=(9, 1 + 1.6 * len(windows)), layout='constrained')
+    rows = figure.subplots(len(windows), 1, sharex=True, sharey=True, squeeze=False)
+    for axes, window, i in zip(rows[:, 0], windows, spread(len(targets)), strict=True):
+      past = np.asarray(window)[:, 0]
+      after = np.arange(1, 1 + len(targets[i]))
+      axes.plot(np.arange(1 - len(past), 1), past, color=_TRAIN, lw=1.5, label='window')
+      axes.plot(after, targets[i], color='black', lw=1.5, label='what followed')
+      axes.plot(after, predicted[i], color=_TEST, lw=2, ls='--', label='predicted')
+    rows[0, 0].legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=3)
+    rows[-1, 0].set(xlabel='step after the window')
+    figure.supylabel(names[0])
+    return _save(figure, folder, 'forecasts.png')
 
 
 def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from .errors import RunError
@@ -11,18 +10,15 @@ from .errors import RunError
 def check_finite(step: int, metrics: Any, indices: np.ndarray) -> None:
   """Refuses a step whose loss or gradient was not finite.
 
-  It waits for that step; call it when a later one is under way.
-
   Args:
     step: the step's number, from 1.
-    metrics: its metrics, as `train_step` returns them.
+    metrics: its metrics, as `train_step` returns them, fetched.
     indices: the positions of its examples in the training split.
 
   Raises:
     RunError: one of the metrics is infinite or not a number.
   """
-  totals = {name: total for name, (total, _) in jax.device_get(metrics).items()}
-  wrong = [name for name, total in totals.items() if not np.all(np.isfinite(total))]
+  wrong = [k for k, (total, _) in metrics.items() if not np.all(np.isfinite(total))]
   if wrong:
     examples = ', '.join(map(str, sorted(indices)))
     raise RunError(

@@ -31,6 +31,7 @@ from .mesh import (
   state_sharding,
 )
 from .metrics import Late, MetricWriter, logger, read
+from .mixing import make_mix
 from .modules import select, select_frozen, without
 from .optimizer import learning_rate, make_optimizer, scale_learning_rate
 from .profiler import Profiler, check_profile
@@ -71,7 +72,7 @@ def train_and_evaluate(
   optimizer = scale_learning_rate(config.optimizer, config.batch_size)
   tx = make_optimizer(optimizer, num_steps)
   dataset = build_dataset(config)
-  task = tasks.get(config.task)
+  task = tasks.build(config, dataset)
   model = workdirs.build_model(config, dataset.classes)
   examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
   model = normalise_by(config.batch_norm, model, examples_a_pass)
@@ -92,9 +93,12 @@ def train_and_evaluate(
   with blame(f'config.model: {config.model.name!r} does not take this data'):
     table = architectures.summary(model, shape, inputs.dtype)
   key, one = jax.random.key(config.seed), jnp.zeros((1, *inputs.shape), inputs.dtype)
-  params = jax.eval_shape(functools.partial(model.init, train=False), key, one)[
-    'params'
-  ]
+  outputs, variables = jax.eval_shape(
+    functools.partial(model.init_with_output, train=False), key, one
+  )
+  tasks.check_outputs(config, outputs, dataset)
+  mix = make_mix(config, len(dataset.classes), inputs.ndim)
+  params = variables['params']
   if config.init_fresh and not config.init_from:
     raise ConfigError(
       f'config.init_fresh: {tuple(config.init_fresh)}; expected () without a file in '
@@ -133,6 +137,7 @@ def train_and_evaluate(
       accumulate_steps=config.accumulate_steps,
       ema_decay=config.ema_decay,
       skip_nonfinite=config.on_nonfinite == 'skip',
+      mix=mix,
       gather=constrain(replicated(mesh)),
       scatter=constrain(places.params),
       **parts,
@@ -211,7 +216,9 @@ def train_and_evaluate(
         if evaluates and not stopped:
           variables = whole(state.evaluated)
           numbers, predictions = evaluate(variables)
-          writer.write(step, {f'eval/{k}': v for k, v in numbers.items()})
+          hidden = {f'eval/{k}' for k in numbers if k not in task.shown}
+          named = {f'eval/{k}': v for k, v in numbers.items()}
+          writer.write(step, named, hidden=hidden)
           key = jax.random.fold_in(jax.random.key(config.seed), step)
           shown = task.at_evaluation(model, variables, dataset, key, config)
           writer.text(step, 'sample', shown)
@@ -241,7 +248,7 @@ def train_and_evaluate(
       variables=jax.device_get(variables),
       dataset=dataset,
     )
-    summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
+    summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
     log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
     log.info('results in %s', os.path.abspath(workdir))
     for name, what in [

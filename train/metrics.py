@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -108,10 +109,17 @@ class MetricWriter:
     if self._active:
       self._bar.update(step - self._bar.n)
 
-  def write(self, step: int, metrics: dict[str, float], note: str = '') -> None:
+  def write(
+    self,
+    step: int,
+    metrics: dict[str, float],
+    note: str = '',
+    hidden: Collection[str] = (),
+  ) -> None:
     """Writes named numbers of one step; one that is not finite is null in JSON.
 
-    The terminal has the note instead of numbers whose names begin with `perf/`.
+    The terminal does not show the hidden ones, and has the note instead of those whose
+    names begin with `perf/`.
     """
     if not self._active:
       return
@@ -120,7 +128,11 @@ class MetricWriter:
     for name, value in metrics.items():
       self._events.add_scalar(name, value, step)
     self._events.flush()  # a kill loses nothing that was shown
-    shown = {k: v for k, v in metrics.items() if not k.startswith('perf/')}
+    shown = {
+      name: value
+      for name, value in metrics.items()
+      if not name.startswith('perf/') and name not in hidden
+    }
     words = [f'{name} {value:.4g}' for name, value in shown.items()]
     line = '  '.join([*words, note] if note else words)
     logger().info('step %d/%d  %s', step, self._bar.total, line)

@@ -29,6 +29,7 @@ def train_step(
   accumulate_steps: int = 1,
   ema_decay: float = 0.0,
   skip_nonfinite: bool = False,
+  mix: Callable[[jax.Array, Batch], Batch] | None = None,
   gather: Callable[[Any], Any] = lambda params: params,
   scatter: Callable[[Any], Any] = lambda grads: grads,
 ) -> tuple[TrainState, Metrics]:
@@ -51,6 +52,7 @@ def train_step(
     ema_decay: of the moving averages, where the state has them; see `average`.
     skip_nonfinite: whether a loss or gradient that is not finite leaves all but the
       step's number as it was.
+    mix: mixes the batch's examples first, given a key; see `convscan.train.mixing`.
     gather: where the parameters are split over devices, makes them whole for the model.
     scatter: splits the gradients as the parameters are, for the optimizer.
 
@@ -61,7 +63,11 @@ def train_step(
   """
   key = jax.random.fold_in(state.key, state.step)
   params = gather(state.params)
-  total_weight = jnp.maximum(jnp.sum(batch['weights']), 1)
+  if mix:
+    mix_key, key = jax.random.split(key)
+    batch = mix(mix_key, batch)
+  total_weight = task.total_weight(batch)
+  total_weight = jnp.where(total_weight > 0, total_weight, 1)
 
   def loss_fn(
     trained: Any, batch_stats: Any, part: Batch, key: jax.Array
@@ -157,17 +163,8 @@ def eval_step(
   """Evaluates one batch.
 
   Returns:
-    Each metric as a pair (weighted sum, sum of weights), and for each of `targets`,
-    beside its `weights`: `predicted`, the most probable class, and `log_prob`, the
-    natural logarithm of the probability that the model gave to the target.
+    Each metric as a pair (weighted sum, sum of weights), and what the model makes of
+    each target; see `Task.evaluate`.
   """
-  logits: Any = model.apply(variables, batch['inputs'], train=False)
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-  targets = batch['targets'][..., None]
-  predictions = {
-    'targets': batch['targets'],
-    'weights': batch['weights'],
-    'predicted': jnp.argmax(logits, axis=-1).astype(jnp.int32),
-    'log_prob': jnp.take_along_axis(log_probs, targets, axis=-1)[..., 0],
-  }
-  return task.metrics(logits, batch), predictions
+  outputs: Any = model.apply(variables, batch['inputs'], train=False)
+  return task.evaluate(outputs, batch)

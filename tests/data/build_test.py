@@ -89,9 +89,13 @@ def test_the_default_directory_is_that_of_tfds(tmp_path, monkeypatch):
     (
       'digit',
       {},
-      r"dataset: 'digit'\. Did you mean 'digits'\? Known: digits, pydoc_topics$",
+      r"dataset: 'digit'\. Did you mean 'digits'\? Known: digits, digits_angle, ",
     ),
-    ('zzz', {}, r"dataset: 'zzz'\. Known: digits, pydoc_topics$"),
+    (
+      'zzz',
+      {},
+      r"dataset: 'zzz'\. Known: digits, digits_angle, digits_pixels, ",
+    ),
     (
       'digits',
       {'max_shfit': 2},

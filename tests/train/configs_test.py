@@ -13,10 +13,14 @@ from convscan.train.loop import train_and_evaluate
 
 # Sizes that make a step quick; everything else is the experiment's own.
 SHRUNK = {
+  'digits_angle': {},
   'digits_finetune': {},
   'digits_gru': {'model.hidden_features': 16},
   'digits_lenet': {},
   'digits_resnet': {},
+  'digits_unet': {'model.channels': (4, 8)},
+  'mackey_glass_tcn': {},
+  'python_tagger': {'model.hidden_features': 8},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }
 

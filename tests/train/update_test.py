@@ -126,6 +126,7 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted():
 def test_a_step_that_is_not_finite_is_named():
   _, metrics = _steps(_build(), 4, batches=_with_a_hole)
   indices = np.array([7, 3])
+  metrics = jax.device_get(metrics)
   check_finite(2, metrics[1], indices)
   with pytest.raises(RunError, match=r'step 3: grad_norm and loss .* examples 3, 7\.'):
     check_finite(3, metrics[2], indices)

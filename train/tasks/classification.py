@@ -8,7 +8,8 @@ import numpy as np
 from flax import linen as nn
 
 from .. import figures
-from .task import Task, class_losses, class_metrics
+from . import classes
+from .task import Options, Task
 
 
 def draw(
@@ -58,11 +59,12 @@ def first_convolution(
   return found[0] if found else None
 
 
-TASK = Task(
-  size_field='num_classes',
-  losses=class_losses,
-  metrics=class_metrics,
-  derive=lambda means: means,
-  at_evaluation=lambda *args, **kwargs: '',
-  figures=draw,
-)
+def make(options: Options) -> Task:
+  """Returns the task."""
+  return Task(
+    size_field='num_classes',
+    shown=('loss', 'accuracy'),
+    places=(),
+    figures=draw,
+    **classes.parts(options),
+  )

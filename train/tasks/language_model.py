@@ -9,16 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import figures
-from .task import Task, class_losses, class_metrics
-
-
-def derive(means: dict[str, float]) -> dict[str, float]:
-  """Adds bits per character: the loss in units of ln 2.
-
-  >>> round(derive({'loss': 0.6931})['bits_per_char'], 3)
-  1.0
-  """
-  return means | {'bits_per_char': means['loss'] / math.log(2)}
+from . import classes
+from .losses import cross_entropy
+from .task import Batch, Metrics, Options, Task, weighted
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
@@ -60,11 +53,29 @@ def draw(
   return [*drawn, figures.gates(folder, text[sentence], shown)]
 
 
-TASK = Task(
-  size_field='vocab_size',
-  losses=class_losses,
-  metrics=class_metrics,
-  derive=derive,
-  at_evaluation=paragraph,
-  figures=draw,
-)
+def make(options: Options) -> Task:
+  """Returns the task."""
+  shared = classes.parts(options)
+
+  def metrics(logits: jax.Array, batch: Batch) -> Metrics:
+    """Adds bits per character: the plain cross-entropy in units of ln 2."""
+    bits = cross_entropy(logits, batch['targets']) / math.log(2)
+    found = shared['metrics'](logits, batch)
+    return found | {'bits_per_char': weighted(bits, batch['weights'])}
+
+  # The scores of each class say little of characters, and cost much of 50,000 tokens.
+  return Task(
+    **shared
+    | {
+      'metrics': metrics,
+      'evaluate': lambda logits, batch: (
+        metrics(logits, batch),
+        classes.predictions(logits, batch),
+      ),
+    },
+    size_field='vocab_size',
+    shown=('loss', 'accuracy', 'bits_per_char'),
+    places=('position',),
+    at_evaluation=paragraph,
+    figures=draw,
+  )

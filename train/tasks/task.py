@@ -7,33 +7,67 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 Batch = Mapping[str, jax.Array]
 # Each metric as (weighted sum, sum of weights): adding pairs over batches and devices
-# and dividing at the end gives the exact mean over a whole split.
+# and dividing at the end gives the exact mean over a whole split. The sum may be an
+# array, such as a count for each class.
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What can be chosen about a task's loss; `configs/base.py` explains each.
+
+  `origin` is for R2: a number for each output, of the size that its targets have.
+  """
+
+  label_smoothing: float = 0.0
+  class_weights: tuple[float, ...] = ()
+  loss: str = 'squared'
+  delta: float = 1.0
+  origin: Any = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
   """The functions that make a task.
 
+  A batch has `inputs`, `targets` and `weights`, one weight a target. The targets are
+  classes, int32 `[batch, ...]`, or have one axis more than the weights: shares of each
+  class or, where a task predicts numbers, one for each output.
+
   Attributes:
-    size_field: the field of the model that the number of classes sets.
-    losses: `(logits, targets) -> losses`, one loss a target.
-    metrics: `(logits, batch) -> Metrics`.
-    derive: adds to the means of the metrics what follows from them.
+    size_field: the field of the model that the number of classes or outputs sets.
+    losses: `(outputs, targets) -> losses`, one loss a target.
+    total_weight: `batch ->` what the sum of weighted losses is divided by: the sum of
+      the weights, each times that of its class.
+    metrics: `(outputs, batch) -> Metrics`, in training: few, and scalars.
+    evaluate: `(outputs, batch) -> (Metrics, predictions)`, on the test split: the same
+      and more, and arrays by name with a place for each target, `targets`, `weights`
+      and `predicted` among them.
+    derive: makes of the means of the metrics the numbers that are reported.
+    shown: those of them that the log shows; `metrics.jsonl` has all.
+    places: names the axes of an example's targets.
+    record: `(predictions, place, classes) ->` what a table of predictions says of one
+      target, by column.
     at_evaluation: text to show after an evaluation, or `''`.
     figures: draws the task's PNGs into a folder and returns their paths.
   """
 
   size_field: str
   losses: Callable[[jax.Array, jax.Array], jax.Array]
+  total_weight: Callable[[Batch], jax.Array]
   metrics: Callable[[jax.Array, Batch], Metrics]
-  derive: Callable[[dict[str, float]], dict[str, float]]
-  at_evaluation: Callable[..., str]
+  evaluate: Callable[[jax.Array, Batch], tuple[Metrics, dict[str, jax.Array]]]
+  derive: Callable[[dict[str, Any]], dict[str, float]]
+  shown: tuple[str, ...]
+  places: tuple[str, ...]
+  record: Callable[
+    [Mapping[str, Any], tuple[int, ...], tuple[str, ...]], dict[str, Any]
+  ]
   figures: Callable[..., list[str]]
+  at_evaluation: Callable[..., str] = lambda *args, **kwargs: ''
 
 
 def weighted(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -45,28 +79,30 @@ def weighted(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Arra
   return jnp.sum(values * weights), jnp.sum(weights)
 
 
-class_losses = optax.softmax_cross_entropy_with_integer_labels
+def weighted_rows(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns the same for values with one axis more, which stays.
+
+  >>> weighted_rows(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([1.0, 2.0]))
+  (Array([ 7., 10.], dtype=float32), Array(3., dtype=float32))
+  """
+  axes = tuple(range(weights.ndim))
+  return jnp.sum(values * weights[..., None], axes), jnp.sum(weights)
 
 
-def class_metrics(logits: jax.Array, batch: Batch) -> Metrics:
-  """Returns the cross-entropy in nats, and the share of targets that are right."""
-  right = jnp.argmax(logits, axis=-1) == batch['targets']
-  return {
-    'loss': weighted(class_losses(logits, batch['targets']), batch['weights']),
-    'accuracy': weighted(right, batch['weights']),
-  }
-
-
-def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, float]:
+def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
   """Adds up the metrics of several batches, and divides once.
+
+  Returns:
+    A float for each metric, or a float64 array where its sums are arrays. Without any
+    weight it is 0.
 
   >>> mean([{'loss': (3.0, 2.0)}, {'loss': (1.0, 2.0)}])
   {'loss': 1.0}
   """
-  totals = {
-    name: np.sum([np.asarray(m[name], np.float64) for m in batches], axis=0)
-    for name in batches[0]
-  }
-  return {
-    name: float(total / max(weight, 1)) for name, (total, weight) in totals.items()
-  }
+  means = {}
+  for name in batches[0]:
+    total = np.sum([np.asarray(m[name][0], np.float64) for m in batches], axis=0)
+    weight = np.sum([np.asarray(m[name][1], np.float64) for m in batches])
+    value = total / (weight or 1.0)
+    means[name] = value if value.ndim else float(value)
+  return means

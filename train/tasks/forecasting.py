@@ -1,0 +1,82 @@
+"""The steps of a series that follow a window."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import figures
+from . import numeric
+from .task import Batch, Metrics, Options, Task, weighted
+
+
+def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
+  """Returns the error of repeating the last step, within the windows.
+
+  The mean absolute difference between steps, as a pair (weighted sum, sum of weights);
+  a window counts as its targets do.
+
+  >>> window = {'inputs': jnp.array([[[1.0], [3.0], [2.0]]])}
+  >>> naive_error(
+  ...   window | {'targets': jnp.zeros((1, 1, 1)), 'weights': jnp.ones((1, 1))}
+  ... )
+  (Array(1.5, dtype=float32), Array(1., dtype=float32))
+  """
+  past = batch['inputs'][..., : batch['targets'].shape[-1]]
+  change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=(1, 2))
+  return weighted(change, jnp.sum(batch['weights'], axis=1))
+
+
+def derive(means: Mapping[str, Any]) -> dict[str, float]:
+  """Adds the mean absolute scaled error (Hyndman and Koehler 2006).
+
+  It is the mean absolute error divided by that of repeating the last step within the
+  windows: below 1 a forecast, however far, is better than that is for one step.
+
+  >>> derive({'mse': 0.25, 'mae': 0.5, 'naive': 2.0})['mase']
+  0.25
+  """
+  found = numeric.derive({k: v for k, v in means.items() if k != 'naive'})
+  if means.get('naive'):
+    found['mase'] = found['mae'] / means['naive']
+  return found
+
+
+def draw(
+  folder: str,
+  *,
+  history: list[dict[str, Any]],
+  predictions: dict[str, Any],
+  model: Any,
+  variables: Any,
+  dataset: Any,
+) -> list[str]:
+  """Draws the curves, some windows and what follows, and the error by step."""
+  del model, variables
+  source = dataset.splits['test']
+  windows = [source[i]['inputs'] for i in figures.spread(len(source))]
+  return [
+    figures.curves(folder, history, 'loss', 'loss'),
+    figures.curves(folder, history, 'mae', 'mean absolute error'),
+    figures.forecasts(folder, windows, predictions, dataset.classes),
+  ]
+
+
+def make(options: Options) -> Task:
+  """Returns the task."""
+  shared = numeric.parts(options)
+
+  def evaluate(
+    outputs: jax.Array, batch: Batch
+  ) -> tuple[Metrics, dict[str, jax.Array]]:
+    metrics, predictions = shared['evaluate'](outputs, batch)
+    return metrics | {'naive': naive_error(batch)}, predictions
+
+  return Task(
+    **shared | {'evaluate': evaluate, 'derive': derive},
+    size_field='num_targets',
+    shown=('loss', 'mae', 'mase'),
+    places=('step',),
+    figures=draw,
+  )
