@@ -3,8 +3,8 @@
 python -m convscan.train.main --config=python_tagger --workdir=runs/python_tagger
 
 95.42 % of the test split's characters are right: the median of seeds 0, 1, 2 (95.53,
-95.42, 95.34), under Python 3.11, and the mean F1 of the classes is 0.877. Training
-takes 30 s on two CPU cores that other programs keep busy too.
+95.42, 95.34), under Python 3.11; the mean F1 of the classes is 0.877. Training takes
+30 s on two CPU cores that other programs keep busy too.
 """
 
 from ml_collections import ConfigDict

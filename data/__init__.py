@@ -45,9 +45,8 @@ _LOADERS = {
 def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
-  >>> names()
-  ['digits', 'digits_angle', 'digits_pixels', 'mackey_glass', 'pydoc_topics',
-   'python_tokens']
+  >>> names()[:2]
+  ['digits', 'digits_angle']
   """
   return sorted(_LOADERS)
 

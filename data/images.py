@@ -62,9 +62,8 @@ class RandomShift(grain.transforms.RandomMap):
       canvas[most : most + height, most : most + width] = image
       return canvas[top : top + height, left : left + width]
 
-    moved = {
-      name: move(element[name])
-      for name in ('inputs', 'targets')
-      if name in element and element[name].ndim > 1
-    }
-    return {**element, **moved}
+    moved = dict(element)
+    for name in {'inputs', 'targets'} & element.keys():
+      if element[name].ndim > 1:
+        moved[name] = move(element[name])
+    return moved
