@@ -15,6 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ..cnn.convnext import ConvNeXt
+from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.densenet import DenseNet
 from ..cnn.regnet import RegNet
 from ..cnn.resnet import ResNet
@@ -51,6 +52,7 @@ _ALIASES: dict[type[nn.Module], tuple[str, str]] = {
   DenseNet: (r'(denselayer\d+\.(?:norm|conv))\.(?=\d)', r'\1'),
   # Hugging Face's, of the networks without a head.
   ConvNeXt: (r'^(?=(embeddings|encoder|layernorm)\.)', 'convnext.'),
+  ConvNeXtV2: (r'^(?=(embeddings|encoder|layernorm)\.)', 'convnextv2.'),
   RegNet: (r'^(?=(embedder|encoder)\.)', 'regnet.'),
   ResNet: (r'^(?=(embedder|encoder)\.)', 'resnet.'),
 }
@@ -70,6 +72,16 @@ class Array(NamedTuple):
   shape: tuple[int, ...]
   reshaped: tuple[int, ...]
   axes: tuple[int, ...]
+
+  def like(self, array: Any) -> 'Array':
+    """Has the shape of `array` if that differs in how many axes of size 1 end it.
+
+    A dense layer and a 1x1 convolution are one, and libraries have it as either.
+    """
+    shape = tuple(np.shape(array))
+    longer, shorter = sorted((shape, self.shape), key=len, reverse=True)
+    alike = longer == (*shorter, *[1] * (len(longer) - len(shorter)))
+    return self._replace(shape=shape) if alike else self
 
   def to_ours(self, array: np.ndarray) -> np.ndarray:
     """Arranges torch's array as it is here."""
@@ -96,7 +108,11 @@ def from_torch(
     library = find_library(model, leaves, state_dict)
   table = arrays(model, leaves, library)
   _check_epsilon(model, library)
-  wanted = {table[key].key: table[key] for key in leaves if key not in fresh}
+  wanted = {
+    table[key].key: table[key].like(state_dict.get(table[key].key))
+    for key in leaves
+    if key not in fresh
+  }
   ignored = {table[key].key for key in fresh}
   got = {
     key: array
@@ -192,6 +208,7 @@ def arrays(
       last = theirs_ndim - 1
       shape = (*reshaped, *[1] * theirs_ndim)[:last]
       shape = (*shape, math.prod(reshaped[last:]))
+    shape = (1,) * name.before + shape
     found[key] = Array(theirs, shape, reshaped, axes)
   return found
 

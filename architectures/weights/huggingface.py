@@ -1,7 +1,7 @@
 """What Hugging Face's transformers call the modules of their networks.
 
-They are the families that torchvision shares. MobileNetV2 and EfficientNet are not: the
-published ones pad their maps as TensorFlow does.
+They are the families that torchvision shares, and ConvNeXt V2. MobileNetV2 and
+EfficientNet are not: the published ones pad their maps as TensorFlow does.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 
 from ..cnn.convnext import ConvNeXt
+from ..cnn.convnext_v2 import ConvNeXtV2
 from ..cnn.regnet import RegNet
 from ..cnn.resnet import ResNet
 from .names import Name, Table, staged
@@ -33,25 +34,28 @@ def _regnet(match: re.Match[str], model: Any) -> str:
   return f'regnet.encoder.stages.{int(stage) - 1}.layers.{block}.{at}.{parts[part]}'
 
 
-_LAYERS = 'convnext.encoder.stages.{}.layers.{}.'
-_DOWN = 'convnext.encoder.stages.{}.downsampling_layer.'
+def _convnext(body: str) -> Table:
+  layers = body + '.encoder.stages.{}.layers.{}.'
+  down = body + '.encoder.stages.{}.downsampling_layer.'
+  return (
+    Name(r'stem_conv', f'{body}.embeddings.patch_embeddings'),
+    Name(r'stem_norm', f'{body}.embeddings.layernorm'),
+    Name(r'stage(\d)_norm', staged(down + '0')),
+    Name(r'stage(\d)_conv', staged(down + '1')),
+    Name(r'stage(\d)_block(\d+)/layer_scale', staged(layers + 'layer_scale_parameter')),
+    Name(r'stage(\d)_block(\d+)/response_norm', staged(layers + 'grn'), before=3),
+    Name(r'stage(\d)_block(\d+)/conv', staged(layers + 'dwconv')),
+    Name(r'stage(\d)_block(\d+)/norm', staged(layers + 'layernorm')),
+    Name(r'stage(\d)_block(\d+)/dense(\d)', staged(layers + 'pwconv{}')),
+    Name(r'head/norm', f'{body}.layernorm'),
+    Name(r'head/dense', r'classifier'),
+  )
+
 
 # By the class of the model.
 HUGGINGFACE: dict[type[nn.Module], Table] = {
-  ConvNeXt: (
-    Name(r'stem_conv', r'convnext.embeddings.patch_embeddings'),
-    Name(r'stem_norm', r'convnext.embeddings.layernorm'),
-    Name(r'stage(\d)_norm', staged(_DOWN + '0')),
-    Name(r'stage(\d)_conv', staged(_DOWN + '1')),
-    Name(
-      r'stage(\d)_block(\d+)/layer_scale', staged(_LAYERS + 'layer_scale_parameter')
-    ),
-    Name(r'stage(\d)_block(\d+)/conv', staged(_LAYERS + 'dwconv')),
-    Name(r'stage(\d)_block(\d+)/norm', staged(_LAYERS + 'layernorm')),
-    Name(r'stage(\d)_block(\d+)/dense(\d)', staged(_LAYERS + 'pwconv{}')),
-    Name(r'head/norm', r'convnext.layernorm'),
-    Name(r'head/dense', r'classifier'),
-  ),
+  ConvNeXt: _convnext('convnext'),
+  ConvNeXtV2: _convnext('convnextv2'),
   RegNet: (
     Name(r'stem/conv', r'regnet.embedder.embedder.convolution'),
     Name(r'stem/norm', r'regnet.embedder.embedder.normalization'),

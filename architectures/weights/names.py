@@ -14,11 +14,13 @@ class Name(NamedTuple):
     ndim: how many axes its kernel, or the parameter, has there, or a function of the
       model. Fewer than here: the last are one; more: those at the end are of size 1.
       None for as many.
+    before: how many axes of size 1 each of its arrays has there in front of these.
   """
 
   pattern: str
   name: str | Callable[[re.Match[str], Any], str]
   ndim: int | Callable[[Any], int | None] | None = None
+  before: int = 0
 
 
 Table: TypeAlias = Sequence[Name]

@@ -25,7 +25,7 @@ _RESNET = (
 
 
 def _convnext_v2_ndim(model: Any) -> int | None:
-  # Up to `nano`, timm has 1x1 convolutions for the dense layers.
+  # Up to `nano`, timm has 1x1 convolutions for the dense layers. Either is read.
   return 4 if model.channels[0] <= 80 else None
 
 

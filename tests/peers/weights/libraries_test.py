@@ -52,8 +52,12 @@ def regnet(layer_type: str, depths: Any, sizes: Any, group_width: int) -> Any:
   )
 
 
-def convnext(depths: Any, sizes: Any) -> Any:
-  return partial(of_hugging_face, 'ConvNext', depths=depths, hidden_sizes=sizes)
+def convnext(depths: Any, sizes: Any, kind: str = 'ConvNext') -> Any:
+  return partial(of_hugging_face, kind, depths=depths, hidden_sizes=sizes)
+
+
+def convnext_v2(depths: Any, width: int) -> Any:
+  return convnext(depths, [width * 2**i for i in range(4)], 'ConvNextV2')
 
 
 # By our name, their network.
@@ -87,6 +91,13 @@ VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
         name: name
         for name in (
           *(f'convnext_{size}' for size in ('tiny', 'small', 'base', 'large')),
+          *(
+            f'convnextv2_{size}'
+            for size in (
+              *('atto', 'femto', 'pico', 'nano'),
+              *('tiny', 'base', 'large', 'huge'),
+            )
+          ),
           *(f'densenet{depth}' for depth in (121, 161, 169, 201)),
           *(f'efficientnet_b{i}' for i in range(8)),
           *(f'resnet{depth}' for depth in (18, 34, 50, 101, 152)),
@@ -103,6 +114,14 @@ VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
     'convnext_small': convnext((3, 3, 27, 3), (96, 192, 384, 768)),
     'convnext_base': convnext((3, 3, 27, 3), (128, 256, 512, 1024)),
     'convnext_large': convnext((3, 3, 27, 3), (192, 384, 768, 1536)),
+    'convnextv2_atto': convnext_v2((2, 2, 6, 2), 40),
+    'convnextv2_femto': convnext_v2((2, 2, 6, 2), 48),
+    'convnextv2_pico': convnext_v2((2, 2, 6, 2), 64),
+    'convnextv2_nano': convnext_v2((2, 2, 8, 2), 80),
+    'convnextv2_tiny': convnext_v2((3, 3, 9, 3), 96),
+    'convnextv2_base': convnext_v2((3, 3, 27, 3), 128),
+    'convnextv2_large': convnext_v2((3, 3, 27, 3), 192),
+    'convnextv2_huge': convnext_v2((3, 3, 27, 3), 352),
     'regnet_x_800mf': regnet('x', (1, 3, 7, 5), (64, 128, 288, 672), 16),
     'regnet_x_1_6gf': regnet('x', (2, 4, 10, 2), (72, 168, 408, 912), 24),
     'regnet_x_3_2gf': regnet('x', (2, 6, 15, 2), (96, 192, 432, 1008), 48),
@@ -156,6 +175,12 @@ SMALL: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
   (
     'huggingface',
     'convnext_tiny',
+    _SMALL_CONVNEXT,
+    {'depths': _DEPTHS, 'hidden_sizes': _CHANNELS},
+  ),
+  (
+    'huggingface',
+    'convnextv2_tiny',
     _SMALL_CONVNEXT,
     {'depths': _DEPTHS, 'hidden_sizes': _CHANNELS},
   ),
@@ -234,6 +259,12 @@ def test_every_variant_has_their_keys_and_shapes(library: str, name: str) -> Non
     ('regnet_y_400mf', {}, 'head', VARIANTS['huggingface']['regnet_y_400mf']),
     # Its last normalisation is the body's.
     ('convnext_tiny', _SMALL_CONVNEXT, 'head/dense', convnext(_DEPTHS, _CHANNELS)),
+    (
+      'convnextv2_tiny',
+      _SMALL_CONVNEXT,
+      'head/dense',
+      convnext(_DEPTHS, _CHANNELS, 'ConvNextV2'),
+    ),
   ],
 )
 def test_a_body_of_hugging_faces_is_read_without_a_head(
@@ -253,3 +284,21 @@ def test_auxiliary_heads_have_timms_keys_too() -> None:
     net = of_timm('inception_v3', aux_logits=True)
   model = arch.build('inception_v3', num_classes=10)
   assert our_shapes(model, 'timm') == their_shapes(net)
+
+
+@pytest.mark.parametrize('size', ['nano', 'tiny'])
+def test_dense_layers_are_read_from_1x1_convolutions_too(size: str) -> None:
+  make = partial(of_timm, f'convnextv2_{size}', depths=_DEPTHS, dims=_CHANNELS)
+  dense, conv = make(conv_mlp=False), make(conv_mlp=True)
+  state = dense.state_dict()
+  mlp = {key: x for key, x in state.items() if '.mlp.fc' in key and x.ndim == 2}
+  conv.load_state_dict({**state, **{key: x[..., None, None] for key, x in mlp.items()}})
+  model = arch.build(f'convnextv2_{size}', num_classes=10, **_SMALL_CONVNEXT)
+  expected, got = (
+    arch.weights.from_torch(model, net.state_dict(), (1, 96, 96, 3))
+    for net in (dense, conv)
+  )
+  jax.tree.map(np.testing.assert_array_equal, got, expected)
+  kernel = expected['params']['stage1_block0']['dense1']['kernel']
+  key = 'stages.0.blocks.0.mlp.fc1.weight'
+  np.testing.assert_array_equal(kernel, state[key].numpy().T)
