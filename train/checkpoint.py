@@ -128,9 +128,10 @@ def restore_newest(
     return None
   step, state, progress, bad = found
   for newer, reason in bad.items():
-    aside = _free_name(os.path.join(folder, f'{newer}.bad'))
+    aside = os.path.join(folder, f'{newer}.bad')
     with together():
       if jax.process_index() == 0:
+        aside = _free_name(aside)
         _rename(os.path.join(folder, str(newer)), aside)
     logger().info(
       'checkpoint %d is bad (%s); set aside as %s, resuming from step %d',

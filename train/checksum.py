@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: spreads consecutive indices
+_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: what an index is counted from
 
 
 def checksums(tree: Any) -> dict[str, int]:
   """Returns a 32-bit checksum of every leaf, by its path.
 
-  Each element's bits are mixed with its index into 32 others, and these are summed
+  Each word's bits are mixed with its index into 32 others, and these are summed
   modulo 2**32. An integer sum is the same in any order, so it is computed where a
   leaf lies, on any mesh and by several processes at once, and is the same for every
-  placement. The mixing is one to one, so a change of a single element always shows;
-  any other change goes unseen once in 2**32 times.
+  placement. The mixing is one to one, so a change of a single word always shows; any
+  other change goes unseen once in 2**32 times.
 
   Args:
     tree: jax arrays of any dtype, typed PRNG keys among them. All processes call it.
@@ -67,7 +67,7 @@ def _sum(x: jax.Array) -> jax.Array:
     stride = math.prod(bits.shape[axis + 1 :]) % 2**32
     place = jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
     index += place * np.uint32(stride)
-  return jnp.sum(_mix(bits ^ (index * np.uint32(_GOLDEN))), dtype=jnp.uint32)
+  return jnp.sum(_mix(bits ^ _mix(index + np.uint32(_GOLDEN))), dtype=jnp.uint32)
 
 
 def _mix(x: jax.Array) -> jax.Array:

@@ -94,13 +94,14 @@ def _check(distributed: bool, given: dict[str, Any], heartbeat_seconds: int) -> 
 
 
 def _start(given: dict[str, Any], heartbeat_seconds: int) -> None:
-  # Of XLA's own messages those alone that it dies of: the others come with a Python
-  # error, or with a peer's death, which is told in one line.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  named = bool(given) or 'JAX_COORDINATOR_ADDRESS' in os.environ
+  if named:
+    # Of XLA's own messages those alone that it dies of: the others come with a Python
+    # error, or with a peer's death, which is told in one line.
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   import jax
 
   heartbeat: Any = {'heartbeat_timeout_seconds': heartbeat_seconds}
-  named = bool(given) or 'JAX_COORDINATOR_ADDRESS' in os.environ
   try:
     with _one_message_at_a_peer_s_death():
       jax.distributed.initialize(**given, **heartbeat)
@@ -153,12 +154,16 @@ def _one_message_at_a_peer_s_death() -> Iterator[None]:
     yield
     return
   _handlers.append(ctypes.CFUNCTYPE(None)(die))
-  set_terminate(_handlers[-1])
+  set_terminate.restype = ctypes.c_void_p
+  before = set_terminate(_handlers[-1])
   _jax.get_distributed_runtime_client = functools.partial(
     original, missed_heartbeat_callback=die
   )
   try:
     yield
+  except Exception:  # it has no peers
+    set_terminate(ctypes.c_void_p(before))
+    raise
   finally:
     _jax.get_distributed_runtime_client = original
 
@@ -176,10 +181,10 @@ def _leave(error: Exception) -> None:
   """Ends this process of several: an exit as usual would wait for the others first."""
   lost = ('Gloo', 'UNAVAILABLE', 'coordination service', 'Connection reset')
   status = 2 if isinstance(error, ConfigError) else 1
-  if any(sign in str(error) for sign in lost):
-    sys.stderr.write(_DEAD)
-  elif isinstance(error, ConfigError | RunError):
+  if isinstance(error, ConfigError | RunError):
     print(f'convscan: {error}', file=sys.stderr)
+  elif any(sign in str(error) for sign in lost):
+    sys.stderr.write(_DEAD)
   else:
     traceback.print_exception(error)
   sys.stdout.flush()

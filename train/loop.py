@@ -195,7 +195,23 @@ def train_and_evaluate(
           named = {f'train/{k}': v for k, v in numbers.items()} | report
           writer.write(step, named, brief(report))
 
+    def evaluate_at(step: int) -> tuple[Any, dict[str, float], dict[str, np.ndarray]]:
+      """Returns what was evaluated, its metrics and its predictions."""
+      variables = whole(state.evaluated)
+      numbers, predictions = evaluate(variables)
+      hidden = {f'eval/{k}' for k in numbers if k not in task.shown}
+      named = {f'eval/{k}': v for k, v in numbers.items()}
+      writer.write(step, named, hidden=hidden)
+      key = jax.random.fold_in(jax.random.key(config.seed), step)
+      shown = task.at_evaluation(model, variables, dataset, key, config)
+      writer.text(step, 'sample', shown)
+      return variables, numbers, predictions
+
     stopped = False
+    # Not evaluated is a step at which the run was stopped.
+    due = 0 < start < num_steps and start % config.eval_every_steps == 0
+    if due and not any(m['step'] == start and 'eval/loss' in m for m in read(workdir)):
+      evaluate_at(start)
     for step in range(start + 1, num_steps + 1):
       with profiler.step(step):
         with speed.waiting():
@@ -214,14 +230,7 @@ def train_and_evaluate(
         arrive(late.flush())  # what is not finite is neither evaluated nor saved
       with speed.paused():
         if evaluates and not stopped:
-          variables = whole(state.evaluated)
-          numbers, predictions = evaluate(variables)
-          hidden = {f'eval/{k}' for k in numbers if k not in task.shown}
-          named = {f'eval/{k}': v for k, v in numbers.items()}
-          writer.write(step, named, hidden=hidden)
-          key = jax.random.fold_in(jax.random.key(config.seed), step)
-          shown = task.at_evaluation(model, variables, dataset, key, config)
-          writer.text(step, 'sample', shown)
+          variables, numbers, predictions = evaluate_at(step)
         if saves:
           since = jax.tree.map(float, since_log)
           checkpoints.save(

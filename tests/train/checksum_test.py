@@ -32,7 +32,7 @@ def by_loop(array):
   total = 0
   for i in range(len(data) // width):
     bits = int.from_bytes(data[i * width : (i + 1) * width], 'little')
-    total += finalize(bits ^ (i * 0x9E3779B9 % WORD))
+    total += finalize(bits ^ finalize((i + 0x9E3779B9) % WORD))
   return total % WORD
 
 

@@ -223,8 +223,11 @@ def test_what_is_shown_is_measured(name, gain):
   assert set(task.shown) <= set(_evaluate(task, arrays, 1))
 
 
-def test_a_metric_without_weight_is_0():
-  assert mean([{'a': (jnp.zeros(()), jnp.zeros(()))}]) == {'a': 0.0}
+def test_a_metric_without_weight_is_not_a_number_and_a_count_is_a_sum():
+  zero, one = jnp.zeros(()), jnp.ones(())
+  means = mean([{'a': (zero, zero), 'skipped': (one, zero)}] * 2)
+  assert np.isnan(means['a'])
+  assert means['skipped'] == 2
   counts = (np.zeros((3, 2)), np.zeros(()))
   got = tasks.get('tagging').derive(mean([{'counts': counts}]))
   assert set(got.values()) == {0.0}

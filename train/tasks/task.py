@@ -94,7 +94,7 @@ def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
 
   Returns:
     A float for each metric, or a float64 array where its sums are arrays. Without any
-    weight it is 0.
+    weight it is not a number, save for `skipped`, which is a count.
 
   >>> mean([{'loss': (3.0, 2.0)}, {'loss': (1.0, 2.0)}])
   {'loss': 1.0}
@@ -103,6 +103,6 @@ def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
   for name in batches[0]:
     total = np.sum([np.asarray(m[name][0], np.float64) for m in batches], axis=0)
     weight = np.sum([np.asarray(m[name][1], np.float64) for m in batches])
-    value = total / (weight or 1.0)
+    value = total if name == 'skipped' else total / (weight or np.nan)
     means[name] = value if value.ndim else float(value)
   return means

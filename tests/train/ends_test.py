@@ -1,11 +1,11 @@
-"""A run whose loss is not finite."""
+"""A run that ends before its last step, and what of it is kept."""
 
 import importlib
 import json
 
 import pytest
 
-from convscan.train.errors import RunError
+from convscan.train.errors import RunError, Stopped
 from convscan.train.loop import train_and_evaluate
 
 
@@ -43,3 +43,21 @@ def test_or_leaves_such_steps_out(tmp_path):
   train_and_evaluate(_config(on_nonfinite='skip'), str(tmp_path))
   lines = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
   assert sum(line.get('train/skipped', 0) for line in lines) >= 7
+
+
+def test_a_run_stopped_where_it_was_to_evaluate_does_so_when_it_goes_on(tmp_path):
+  fields = {'optimizer.learning_rate': 0.01, 'eval_every_steps': 4}
+  config = _config(**fields)
+  with pytest.raises(Stopped):
+    train_and_evaluate(config, str(tmp_path / 'stopped'), lambda step: step == 8)
+  train_and_evaluate(config, str(tmp_path / 'stopped'))
+  train_and_evaluate(config, str(tmp_path / 'whole'))
+  stopped, whole = (
+    [
+      {k: v for k, v in json.loads(line).items() if not k.startswith('perf/')}
+      for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()
+    ]
+    for name in ('stopped', 'whole')
+  )
+  assert stopped == whole
+  assert [m['step'] for m in whole if 'eval/loss' in m] == [4, 8, 12]
