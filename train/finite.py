@@ -22,8 +22,8 @@ def check_finite(step: int, metrics: Any, indices: np.ndarray) -> None:
   if wrong:
     examples = ', '.join(map(str, sorted(indices)))
     raise RunError(
-      f'step {step}: {" and ".join(wrong)} not finite, in a batch of the training '
-      f'examples {examples}. Nothing of it was saved; the same command goes on from '
-      'the last checkpoint. A lower config.optimizer.learning_rate or a clip_norm '
-      "there may prevent it; config.on_nonfinite='skip' leaves such steps out"
+      f'step {step}: {" and ".join(wrong)} not finite, and nothing of it was saved. '
+      'Another --workdir may do better with a lower config.optimizer.learning_rate, a '
+      "config.optimizer.clip_norm, or config.on_nonfinite='skip', which leaves such "
+      f'steps out. It had the training examples {examples}'
     )
