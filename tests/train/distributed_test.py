@@ -9,9 +9,6 @@ import subprocess
 import sys
 import time
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from convscan.train.distributed import processes
@@ -120,17 +117,13 @@ def _lines(workdir):
 
 
 def _assert_same_bits(workdir, other):
-  trees = []
-  for folder in (workdir, other):
-    with ocp.PyTreeCheckpointer() as reader:
-      trees.append(reader.restore(folder / 'checkpoints' / '60' / 'state'))
-  leaves, others = (jax.tree_util.tree_leaves_with_path(tree) for tree in trees)
-  assert len(leaves) > 20
-  for (path, a), (same, b) in zip(leaves, others, strict=True):
-    assert path == same
-    if jax.numpy.issubdtype(a.dtype, jax.dtypes.prng_key):
-      a, b = jax.random.key_data(a), jax.random.key_data(b)
-    np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+  # Of every leaf, which checksum_test compares with a plain loop over its bytes.
+  sums, others = (
+    json.loads((folder / 'checkpoints/60/progress/metadata').read_text())['checksums']
+    for folder in (workdir, other)
+  )
+  assert len(sums) > 20
+  assert sums == others
   assert _lines(workdir) == _lines(other)
 
 
