@@ -1,16 +1,16 @@
 """A run that ends before its last step, and what of it is kept."""
 
-import importlib
 import json
 
 import pytest
 
+from convscan.configs import digits_lenet
 from convscan.train.errors import RunError, Stopped
 from convscan.train.loop import train_and_evaluate
 
 
 def _config(**changes):
-  config = importlib.import_module('convscan.configs.digits_lenet').get_config()
+  config = digits_lenet.get_config()
   config.update_from_flattened_dict(
     {
       'num_train_steps': 12,
