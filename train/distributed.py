@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import logging
 
-from .errors import ConfigError, RunError, Stopped
+from .errors import ConfigError, Stopped, in_one_line
 
 _DEAD = (
   'convscan: another process of this run has ended, or can no longer be reached, so '
@@ -180,9 +180,10 @@ def _process_count() -> int:
 def _leave(error: Exception) -> None:
   """Ends this process of several: an exit as usual would wait for the others first."""
   lost = ('Gloo', 'UNAVAILABLE', 'coordination service', 'Connection reset')
-  status = 2 if isinstance(error, ConfigError) else 1
-  if isinstance(error, ConfigError | RunError):
-    print(f'convscan: {error}', file=sys.stderr)
+  status = 1
+  if known := in_one_line(error):
+    line, status = known
+    print(f'convscan: {line}', file=sys.stderr)
   elif any(sign in str(error) for sign in lost):
     sys.stderr.write(_DEAD)
   else:

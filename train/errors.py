@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,25 @@ class CheckpointError(RunError):
 
 class Damaged(CheckpointError):
   """A saved step is not whole: reading it again would not help."""
+
+
+def in_one_line(error: Exception) -> tuple[str, int] | None:
+  """Returns the line and the exit status that an error ends a command with.
+
+  None where its traceback is wanted.
+
+  >>> in_one_line(FileNotFoundError(2, 'No such file or directory', 'runs/a'))
+  ("can not use 'runs/a': No such file or directory", 1)
+  >>> in_one_line(ZeroDivisionError())
+  """
+  if isinstance(error, ConfigError | RunError):
+    return str(error), 2 if isinstance(error, ConfigError) else 1
+  if isinstance(error, OSError) and error.filename is not None:
+    return f'can not use {os.fsdecode(error.filename)!r}: {error.strerror}', 1
+  full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+  if isinstance(error, OSError) and error.errno in full:
+    return f'can not write: {error.strerror}', 1
+  return None
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The command line shared by the commands: a config file, its overrides, a folder."""
 
-import errno
 import os
 import re
 import runpy
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
 from .. import configs
-from .errors import ConfigError, RunError, did_you_mean
+from .errors import ConfigError, did_you_mean, in_one_line
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
 
@@ -56,7 +55,8 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  `RunError` or a full disk likewise, and 1. Ctrl-C ends it silently, with 130.
+  `RunError`, a full disk, or a file that can't be used likewise, and 1. Ctrl-C ends it
+  silently, with 130.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -68,16 +68,14 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
 
   try:
     app.run(guarded, flags_parser=_parse)
-  except (ConfigError, RunError) as e:
-    print(f'convscan: {e}', file=sys.stderr)
-    sys.exit(2 if isinstance(e, ConfigError) else 1)
-  except OSError as e:
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-      raise
-    print(f'convscan: can not write: {e.strerror}', file=sys.stderr)
-    sys.exit(1)
   except KeyboardInterrupt:
     sys.exit(130)
+  except Exception as e:
+    if not (known := in_one_line(e)):
+      raise
+    line, status = known
+    print(f'convscan: {line}', file=sys.stderr)
+    sys.exit(status)
 
 
 def shipped() -> dict[str, str]:

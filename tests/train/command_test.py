@@ -193,12 +193,20 @@ def test_the_folder_of_another_config_is_left_alone(finished):
 
 def test_a_folder_that_cant_be_written(tmp_path):
   (tmp_path / 'file').write_text('mine')
-  for folder in (tmp_path / 'file', '/proc/self/convscan'):
-    done = _command(*SMALL, f'--workdir={folder}')
-    assert done.returncode == 2
-    assert 'is not a folder that can be written' in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+  done = _command(*SMALL, f'--workdir={tmp_path}/file')
+  assert done.returncode == 2
+  assert 'is not a folder that can be written' in done.stderr
+  assert len(done.stderr.strip().splitlines()) == 1
   assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_a_file_of_a_run_that_cant_be_written(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / 'copy')
+  (workdir / 'predictions.csv').mkdir()
+  done = _command(f'--workdir={workdir}', module='evaluate')
+  assert done.returncode == 1
+  path = workdir / 'predictions.csv'
+  assert done.stderr == f"convscan: can not use '{path}': Is a directory\n"
 
 
 def test_a_persons_own_files_are_left_alone(tmp_path):

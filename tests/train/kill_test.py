@@ -156,20 +156,30 @@ def test_a_save_that_fails_ends_the_run_in_one_line(tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-  ('error', 'lines'), [('ENOSPC', ['convscan: can not write: full']), ('EIO', None)]
+  ('statement', 'said'),
+  [
+    ("raise OSError(errno.ENOSPC, 'full')", 'can not write: full'),
+    ("raise OSError(errno.EIO, 'broken')", None),
+    ("open('file/x', 'w')", "can not use 'file/x': Not a directory"),
+    ("os.makedirs('/proc/x')", "can not use '/proc/x': No such file or directory"),
+    ("open('x' * 300, 'w')", f"can not use '{'x' * 300}': File name too long"),
+  ],
 )
-def test_a_disk_that_is_full_for_other_files_ends_in_one_line_too(error, lines):
+def test_what_cant_be_written_ends_in_one_line(statement, said, tmp_path):
+  (tmp_path / 'file').touch()
   program = f"""
-import errno
+import errno, os
 from convscan.train.flags import run
 def main():
-  raise OSError(errno.{error}, 'full')
+  {statement}
 run(main)
 """
-  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, cwd=tmp_path
+  )
   assert done.returncode == 1
-  assert lines is None or done.stderr.splitlines() == lines
-  assert ('Traceback' in done.stderr) == (lines is None)
+  assert said is None or done.stderr == f'convscan: {said}\n'
+  assert ('Traceback' in done.stderr) == (said is None)
 
 
 @pytest.mark.long
