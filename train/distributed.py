@@ -123,12 +123,14 @@ def _start_alone(heartbeat: dict[str, Any]) -> None:
   direct = f'127.0.0.1,{os.environ.get("no_proxy", "")}'
   os.environ['no_grpc_proxy'] = direct  # noqa: SIM112
   jax.config.update('jax_check_proxy_envs', False)
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    address = f'127.0.0.1:{free.getsockname()[1]}'
-  jax.distributed.initialize(
-    address, 1, 0, coordinator_bind_address=address, **heartbeat
-  )
+  with socket.socket() as held:
+    # gRPC sets this too, so it can bind to the port while this holds it from others.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{held.getsockname()[1]}'
+    jax.distributed.initialize(
+      address, 1, 0, coordinator_bind_address=address, **heartbeat
+    )
 
 
 @contextlib.contextmanager

@@ -185,6 +185,32 @@ def test_ctrl_c_before_the_first_step_ends_it_at_once(arguments, tmp_path):
     assert 'stopping' not in group.said()
 
 
+def test_no_other_program_can_take_the_port_of_one_alone():
+  program = """
+import socket
+import jax
+from convscan.train.distributed import processes
+
+start = jax.distributed.initialize
+
+def after_another_program(address=None, *args, **kwargs):
+  if address:
+    host, port = address.split(':')
+    with socket.socket() as other:
+      try:
+        other.bind((host, int(port)))
+      except OSError as e:
+        print(e.strerror)
+  start(address, *args, **kwargs)
+
+jax.distributed.initialize = after_another_program
+with processes(True, None, None, None, 30):
+  print(jax.distributed.is_initialized())
+"""
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  assert done.stdout.splitlines() == ['Address already in use', 'True'], done.stderr
+
+
 @pytest.mark.parametrize(
   ('arguments', 'words'),
   [
