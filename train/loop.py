@@ -38,7 +38,7 @@ from .profiler import Profiler, check_profile
 from .report import Throughput, brief, model_flops, start_line
 from .state import create_state, load_variables
 from .step import train_step
-from .tasks.task import mean
+from .tasks.task import Results, mean
 
 
 def train_and_evaluate(
@@ -249,7 +249,7 @@ def train_and_evaluate(
     variables = whole(state.evaluated)
     numbers, predictions = evaluate(variables)
   if jax.process_index() == 0:
-    drawn = task.figures(
+    results = Results(
       workdir,
       history=read(workdir),
       predictions=predictions,
@@ -257,6 +257,7 @@ def train_and_evaluate(
       variables=jax.device_get(variables),
       dataset=dataset,
     )
+    drawn = task.figures(results)
     summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
     log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
     log.info('results in %s', os.path.abspath(workdir))

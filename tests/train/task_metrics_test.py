@@ -225,8 +225,8 @@ def test_what_is_shown_is_measured(name, gain):
 
 def test_a_metric_without_weight_is_not_a_number_and_a_count_is_a_sum():
   zero, one = jnp.zeros(()), jnp.ones(())
-  means = mean([{'a': (zero, zero), 'skipped': (one, zero)}] * 2)
+  means = mean([{'a': (zero, zero), 'n': (one, None)}] * 2)
   assert np.isnan(means['a'])
-  assert means['skipped'] == 2
+  assert means['n'] == 2
   got = tasks.get('tagging').derive({'counts': np.zeros((3, 2))})
   assert set(got.values()) == {0.0}
