@@ -12,6 +12,7 @@ import termios
 
 import numpy as np
 import pytest
+from commands import lines
 
 import convscan.train
 
@@ -46,20 +47,6 @@ def finished(tmp_path_factory):
   return workdir, done
 
 
-def _lines(workdir):
-  return [
-    json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()
-  ]
-
-
-def _numbers(workdir):
-  """What a run computed: all but its speed and memory."""
-  return [
-    {k: v for k, v in line.items() if not k.startswith('perf/')}
-    for line in _lines(workdir)
-  ]
-
-
 def test_a_run_shows_its_model_its_numbers_and_where_they_lie(finished):
   workdir, done = finished
   assert done.stdout == ''
@@ -70,7 +57,7 @@ def test_a_run_shows_its_model_its_numbers_and_where_they_lie(finished):
   figures = {'loss.png', 'accuracy.png', 'confusion.png', 'first_layer.png'}
   assert figures | {'config.json', 'metrics.jsonl', 'tensorboard'} <= held
   assert json.loads((workdir / 'config.json').read_text())['num_train_steps'] == 60
-  assert [m['step'] for m in _lines(workdir) if 'eval/loss' in m] == [20, 40, 60]
+  assert [m['step'] for m in lines(workdir) if 'eval/loss' in m] == [20, 40, 60]
 
 
 def test_a_finished_run_started_again_changes_nothing(finished):
@@ -87,7 +74,7 @@ def test_evaluate_needs_the_folder_alone(finished, tmp_path):
   done = _command(f'--workdir={workdir}', module='evaluate', cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   printed = dict(line.split() for line in done.stdout.splitlines()[:2])
-  last = _lines(workdir)[-1]
+  last = lines(workdir)[-1]
   assert float(printed['accuracy']) == pytest.approx(last['eval/accuracy'], abs=1e-6)
   rows = (workdir / 'predictions.csv').read_text().splitlines()
   assert rows[0] == 'example,target,predicted,target_probability'
@@ -105,7 +92,7 @@ def test_restore_gives_the_trained_model(finished):
   images = digits.images[4::5, ..., None].astype(np.float32) / 16
   logits = model.apply(variables, images, train=False)
   accuracy = float((np.argmax(logits, -1) == digits.target[4::5]).mean())
-  assert accuracy == pytest.approx(_lines(workdir)[-1]['eval/accuracy'], abs=1e-6)
+  assert accuracy == pytest.approx(lines(workdir)[-1]['eval/accuracy'], abs=1e-6)
   assert accuracy > 0.2
 
 
@@ -202,6 +189,7 @@ def test_a_folder_that_cant_be_written(tmp_path):
 
 def test_a_file_of_a_run_that_cant_be_written(finished, tmp_path):
   workdir = shutil.copytree(finished[0], tmp_path / 'copy')
+  (workdir / 'predictions.csv').unlink(missing_ok=True)
   (workdir / 'predictions.csv').mkdir()
   done = _command(f'--workdir={workdir}', module='evaluate')
   assert done.returncode == 1

@@ -2,9 +2,10 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
+
+from commands import free_port
 
 PROGRAM = """
 import glob, json, os, sys
@@ -105,12 +106,6 @@ print(json.dumps({'steps': steps, 'errors': errors}))
 """
 
 
-def _free_port():
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    return str(s.getsockname()[1])
-
-
 def _run(*arguments, timeout=120):
   """Runs the program in two processes; returns what each printed and said."""
   flags = '--xla_force_host_platform_device_count=4'
@@ -135,7 +130,7 @@ def _run(*arguments, timeout=120):
 
 
 def test_two_processes_agree_on_the_newest_good_step(tmp_path):
-  said = _run(_free_port(), str(tmp_path))
+  said = _run(str(free_port()), str(tmp_path))
   first, second = (json.loads(out.splitlines()[-1]) for out, _ in said)
   assert first == second
   assert first['steps'] == [30, 20, 10, 20]
