@@ -1,7 +1,7 @@
 """A run that ends before its last step, and what of it is kept."""
 
 import pytest
-from commands import lines
+from commands import checksums, lines
 
 from convscan.configs import digits_lenet
 from convscan.train.errors import RunError, Stopped
@@ -53,3 +53,16 @@ def test_a_run_stopped_where_it_was_to_evaluate_does_so_when_it_goes_on(tmp_path
   stopped, whole = lines(tmp_path / 'stopped'), lines(tmp_path / 'whole')
   assert stopped == whole
   assert [m['step'] for m in whole if 'eval/loss' in m] == [4, 8, 12]
+
+
+def test_a_run_goes_on_otherwise_logged_and_for_longer_to_the_same_bits(tmp_path):
+  fields = {'optimizer.learning_rate': 0.01, 'optimizer.schedule': 'constant'}
+  often = {'log_every_steps': 3, 'eval_every_steps': 5, 'checkpoint_every_steps': 7}
+  longer = fields | {'num_train_steps': 16}
+  train_and_evaluate(_config(**fields), str(tmp_path / 'on'))
+  train_and_evaluate(_config(**longer, **often), str(tmp_path / 'on'))
+  train_and_evaluate(_config(**longer), str(tmp_path / 'whole'))
+  assert checksums(tmp_path / 'on', 16) == checksums(tmp_path / 'whole', 16)
+  evaluated = [m['step'] for m in lines(tmp_path / 'on') if 'eval/loss' in m]
+  assert evaluated == [12, 15, 16]
+  assert lines(tmp_path / 'on')[-1] == lines(tmp_path / 'whole')[-1]
