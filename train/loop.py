@@ -178,6 +178,14 @@ def train_and_evaluate(
     contextlib.closing(batches),
   ):
 
+    def next_batch() -> tuple[dict[str, jax.Array], np.ndarray]:
+      """Returns a batch on the devices, and its examples' positions."""
+      with speed.waiting():
+        batch = next(batches)
+      # Copied, since reader processes share its memory, which is theirs to free.
+      indices = np.array(batch.pop('index'))
+      return put_batch(batch, mesh), indices
+
     def arrive(results: Iterable[tuple[int, np.ndarray, Any]]) -> None:
       """Takes what steps computed, in order, a step late."""
       for step, indices, metrics in results:
@@ -214,10 +222,9 @@ def train_and_evaluate(
       evaluate_at(start)
     for step in range(start + 1, num_steps + 1):
       with profiler.step(step):
-        with speed.waiting():
-          batch = next(batches)
-        indices = batch.pop('index')
-        state, metrics = update(state, put_batch(batch, mesh))
+        batch, indices = next_batch()
+        state, metrics = update(state, batch)
+        del batch  # on CPUs it is memory of the reader processes, to be freed by then
       with speed.paused():
         profiler.after(step, metrics)
       arrive(late.push((step, indices, metrics)))
