@@ -38,7 +38,7 @@ from .profiler import Profiler, check_profile
 from .report import Throughput, brief, model_flops, start_line
 from .state import create_state, load_variables
 from .step import train_step
-from .tasks.task import mean
+from .tasks.task import Results, mean
 
 
 def train_and_evaluate(
@@ -178,6 +178,14 @@ def train_and_evaluate(
     contextlib.closing(batches),
   ):
 
+    def next_batch() -> tuple[dict[str, jax.Array], np.ndarray]:
+      """Returns a batch on the devices, and its examples' positions."""
+      with speed.waiting():
+        batch = next(batches)
+      # Copied, since reader processes share its memory, which is theirs to free.
+      indices = np.array(batch.pop('index'))
+      return put_batch(batch, mesh), indices
+
     def arrive(results: Iterable[tuple[int, np.ndarray, Any]]) -> None:
       """Takes what steps computed, in order, a step late."""
       for step, indices, metrics in results:
@@ -214,10 +222,9 @@ def train_and_evaluate(
       evaluate_at(start)
     for step in range(start + 1, num_steps + 1):
       with profiler.step(step):
-        with speed.waiting():
-          batch = next(batches)
-        indices = batch.pop('index')
-        state, metrics = update(state, put_batch(batch, mesh))
+        batch, indices = next_batch()
+        state, metrics = update(state, batch)
+        del batch  # on CPUs it is memory of the reader processes, to be freed by then
       with speed.paused():
         profiler.after(step, metrics)
       arrive(late.push((step, indices, metrics)))
@@ -249,7 +256,7 @@ def train_and_evaluate(
     variables = whole(state.evaluated)
     numbers, predictions = evaluate(variables)
   if jax.process_index() == 0:
-    drawn = task.figures(
+    results = Results(
       workdir,
       history=read(workdir),
       predictions=predictions,
@@ -257,6 +264,7 @@ def train_and_evaluate(
       variables=jax.device_get(variables),
       dataset=dataset,
     )
+    drawn = task.figures(results)
     summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
     log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
     log.info('results in %s', os.path.abspath(workdir))

@@ -57,9 +57,9 @@ def train_step(
     scatter: splits the gradients as the parameters are, for the optimizer.
 
   Returns:
-    The state after the step, and each metric as a pair (weighted sum, sum of weights).
+    The state after the step, and the metrics.
     `grad_norm` is the gradient's global norm. `skipped`, with `skip_nonfinite`, counts
-    1, with no weight, for a step that was left out; its other metrics are all 0.
+    a step that was left out; its other metrics are all 0.
   """
   key = jax.random.fold_in(state.key, state.step)
   params = gather(state.params)
@@ -121,7 +121,7 @@ def train_step(
     finite = jnp.isfinite(metrics['loss'][0]) & jnp.isfinite(metrics['grad_norm'][0])
     after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
     metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
-    metrics['skipped'] = (1.0 - finite, jnp.zeros(()))
+    metrics['skipped'] = (1.0 - finite, None)
   return after.replace(step=state.step + 1), metrics
 
 
