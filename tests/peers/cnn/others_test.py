@@ -133,7 +133,8 @@ def test_logits_and_maps_are_the_same(pair: Any) -> None:
     # The logits tell the images apart.
     assert logits.std(axis=0).mean() > 0.01 * np.abs(logits).max()
     logits = np.moveaxis(logits, 1, -1)
-    assert relative_error(apply(variables, x), logits) < 1e-4
+    # ConvNeXt V2 would be wrong by 9e-5 with the approximate GELU.
+    assert relative_error(apply(variables, x), logits) < 3e-5
     maps = apply(variables, x, method='features')
     assert list(maps) == list(model.feature_info)
     for (stage, y), expected in zip(maps.items(), net.maps, strict=True):
