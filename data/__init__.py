@@ -35,6 +35,8 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'cifar10': ('.builders.cifar', 'cifar10'),
+  'cifar100': ('.builders.cifar', 'cifar100'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
@@ -45,6 +47,7 @@ _LOADERS = {
   'mnist': ('.builders.idx', 'mnist'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'svhn': ('.builders.svhn', 'load'),
 }
 
 
@@ -52,7 +55,7 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()[:2]
-  ['digits', 'digits_angle']
+  ['cifar10', 'cifar100']
   """
   return sorted(_LOADERS)
 

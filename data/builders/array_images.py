@@ -1,5 +1,6 @@
 """What sets of small images have in common: all of one size, stored as they are."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ class ArrayImages(  # type: ignore[call-arg]
   """A builder of uint8 images and the class of each, in the order of the source."""
 
   VERSION = tfds.core.Version('1.0.0')
-  # Height, width, channels; the classes' names; what its makers allow.
+  # Height, width, channels; the classes' names; what its makers allow to do with it.
   SHAPE: ClassVar[tuple[int, int, int]]
   CLASSES: ClassVar[Sequence[str]]
   LICENCE: ClassVar[str]
@@ -29,20 +30,20 @@ class ArrayImages(  # type: ignore[call-arg]
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
       builder=self,
-      description=self.__doc__,
+      description=inspect.getdoc(self),
       license=self.LICENCE,
       features=tfds.features.FeaturesDict(
         {
           'image': tfds.features.Tensor(shape=self.SHAPE, dtype=np.uint8),
-          'label': tfds.features.ClassLabel(names=self.classes()),
+          'label': _class_label(self.classes()),
         }
       ),
       supervised_keys=('image', 'label'),
       disable_shuffling=True,
     )
 
-  def classes(self) -> Sequence[str]:
-    """Returns the classes' names."""
+  def classes(self) -> Sequence[str] | int:
+    """Returns the classes' names; or their number, if `read` finds the names."""
     return self.CLASSES
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
@@ -72,7 +73,7 @@ class ArrayImages(  # type: ignore[call-arg]
         f'{path}: {len(labels)} labels, but images {images.shape}; expected '
         f'{(len(labels), *self.SHAPE)}'
       )
-    classes = len(self.classes())
+    classes = self.info.features['label'].num_classes
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
       if not 0 <= label < classes:
         raise DataError(
@@ -80,6 +81,12 @@ class ArrayImages(  # type: ignore[call-arg]
           f'{classes - 1}'
         )
       yield index, {'image': image, 'label': int(label)}
+
+
+def _class_label(classes: Sequence[str] | int) -> tfds.features.ClassLabel:
+  if isinstance(classes, int):
+    return tfds.features.ClassLabel(num_classes=classes)
+  return tfds.features.ClassLabel(names=classes)
 
 
 def open_images(

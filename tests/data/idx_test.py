@@ -1,5 +1,6 @@
 """The idx family from small files of its format."""
 
+import contextlib
 import gzip
 import re
 import struct
@@ -7,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from serving import file_of, serve
+from serving import offered
 
 from convscan import data
 from convscan.data.builders import idx
@@ -29,15 +30,11 @@ def random(count, classes, seed=0):
 @pytest.fixture
 def served(tmp_path, monkeypatch):
   """Offers files: yields a function that takes a set's name and its files' content."""
-  folder = tmp_path / 'served'
-  folder.mkdir()
-  with serve(folder) as url:
+  with contextlib.ExitStack() as stack:
 
     def offer(name, contents):
-      for file, content in contents.items():
-        (folder / file).write_bytes(content)
-      files = tuple(file_of(folder / file.name, url) for file in idx.FILES[name])
-      monkeypatch.setitem(idx.FILES, name, files)
+      folder = tmp_path / 'served'
+      stack.enter_context(offered(folder, monkeypatch, idx.FILES, name, contents))
 
     yield offer
 
@@ -151,14 +148,15 @@ def test_a_file_that_is_not_what_it_should_be_is_named(
 
 
 def test_offline_it_says_what_to_download(tmp_path):
+  url = 'http://codh.rois.ac.jp/kmnist/dataset/kmnist/'
   with pytest.raises(DataError) as error:
     data.build('kmnist', data_dir=tmp_path)
   assert str(error.value).splitlines()[1:] == [
     'Download',
-    '  http://codh.rois.ac.jp/kmnist/dataset/kmnist/train-images-idx3-ubyte.gz (18.2 MB)',
-    '  http://codh.rois.ac.jp/kmnist/dataset/kmnist/train-labels-idx1-ubyte.gz (29.5 kB)',
-    '  http://codh.rois.ac.jp/kmnist/dataset/kmnist/t10k-images-idx3-ubyte.gz (3.0 MB)',
-    '  http://codh.rois.ac.jp/kmnist/dataset/kmnist/t10k-labels-idx1-ubyte.gz (5.1 kB)',
+    f'  {url}train-images-idx3-ubyte.gz (18.2 MB)',
+    f'  {url}train-labels-idx1-ubyte.gz (29.5 kB)',
+    f'  {url}t10k-images-idx3-ubyte.gz (3.0 MB)',
+    f'  {url}t10k-labels-idx1-ubyte.gz (5.1 kB)',
     'into the folder',
     f'  {tmp_path}/downloads/kmnist',
     'and run',
