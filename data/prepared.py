@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from .download import File, fetch
+from .errors import DataError
 from .locks import lock
 
 
@@ -55,8 +56,53 @@ def open_splits(
       # does nothing if another process did so while we waited.
       _prepare(make(), files, _command(name or builder.name, data_dir))
   with _quiet():
-    builder = make()  # anew: a builder made before the data knows nothing of them
-    return builder.info, builder.as_data_source()
+    # Anew: a builder made before the data knows nothing of them.
+    return open_prepared(make())
+
+
+def open_prepared(
+  builder: tfds.core.DatasetBuilder,
+) -> tuple[tfds.core.DatasetInfo, dict[str, Sequence[dict[str, Any]]]]:
+  """Opens what a builder prepared before: see `open_splits`.
+
+  Images that are stored as files, `tfds.features.Image`, stay encoded: bytes.
+  """
+  raw = {
+    name: tfds.decode.SkipDecoding()
+    for name, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  try:
+    sources = builder.as_data_source(decoders=raw or None)
+  except RuntimeError as e:
+    raise _damaged(builder.data_path, 'it', e) from e
+  folder = str(builder.data_path)
+  return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
+
+
+class _Records(Sequence[dict[str, Any]]):
+  """The records of a split, whose stored checksums are compared when one is read."""
+
+  def __init__(self, source: Sequence[dict[str, Any]], folder: str, split: str):
+    self._source, self._folder, self._split = source, folder, split
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: Any) -> Any:
+    index = range(len(self))[index]
+    try:
+      return self._source[index]
+    except RuntimeError as e:
+      what = f'record {index} of {self._split!r}'
+      raise _damaged(self._folder, what, e) from e
+
+
+def _damaged(folder: str | os.PathLike[str], what: str, error: Exception) -> DataError:
+  return DataError(
+    f'{os.fspath(folder)}: {what} is damaged or missing: {error}. Remove that folder, '
+    'and the set is prepared anew'
+  )
 
 
 def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
