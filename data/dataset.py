@@ -30,7 +30,9 @@ class Dataset:
   metric. `task` says what targets are:
 
   * 'classification': a class, int32 `[]`, or shares of all, float32 `[classes]`, of an
-    image, float32 `[height, width, channels]` in 0 to 1.
+    image, float32 `[height, width, channels]`, in 0 to 1 or, where the set says so,
+    normalised: less the mean and by the standard deviation of the pixels that its
+    network was published with.
   * 'segmentation': a class for each pixel, int32 `[height, width]`.
   * 'tagging': a class for each character, int32 `[length]`. `inputs` are the
     characters' numbers, int32 `[length]`.
@@ -48,6 +50,8 @@ class Dataset:
       starts a document.
     splits: 'train' and 'test', each giving examples by position.
     augment: random transforms of one example, applied in order while training.
+    raw: what they are applied to, where that is not `splits['train']`: the same
+      examples before they are fit for a network, such as images of any size.
   """
 
   name: str
@@ -62,6 +66,7 @@ class Dataset:
   classes: tuple[str, ...]
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
+  raw: Source | None = None
 
   def encode(self, string: str) -> np.ndarray:
     """Returns the int32 `[characters]` target values of a text.
