@@ -42,6 +42,8 @@ _LOADERS = {
   'digits_pixels': ('.builders.digits_pixels', 'load'),
   'emnist': ('.builders.idx', 'emnist'),
   'fashion_mnist': ('.builders.idx', 'fashion_mnist'),
+  'imagenet2012': ('.builders.imagenet2012', 'load'),
+  'imagenette': ('.builders.imagenette', 'load'),
   'kmnist': ('.builders.idx', 'kmnist'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),

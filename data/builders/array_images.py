@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import grain
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -14,6 +15,7 @@ from ..download import File
 from ..errors import DataError
 from ..images import LabelledImages, RandomShift
 from ..prepared import open_splits
+from ..transforms import RandomHorizontalFlip
 
 
 class ArrayImages(  # type: ignore[call-arg]
@@ -94,6 +96,7 @@ def open_images(
   files: Sequence[File],
   data_dir: str | os.PathLike[str] | None,
   max_shift: int,
+  flip: bool = False,
   name: str = '',
 ) -> Dataset:
   """Opens a set of such a builder.
@@ -103,6 +106,7 @@ def open_images(
     files: what it is made from.
     data_dir: where prepared sets are kept; None is TFDS's own default.
     max_shift: training images are moved by up to so many pixels each way.
+    flip: training images are mirrored or not.
     name: as that of `open_splits`.
 
   Raises:
@@ -113,10 +117,15 @@ def open_images(
   side = info.features['image'].shape[0]
   if not 0 <= max_shift < side:
     raise ValueError(f'max_shift is {max_shift}, but must be 0 to {side - 1}')
+  augment: list[grain.transforms.RandomMap] = []
+  if max_shift:
+    augment.append(RandomShift(max_shift))
+  if flip:
+    augment.append(RandomHorizontalFlip())
   return Dataset(
     name=info.name,
     task='classification',
     classes=tuple(info.features['label'].names),
     splits={split: LabelledImages(records[split], maximum=255) for split in records},
-    augment=(RandomShift(max_shift),) if max_shift else (),
+    augment=tuple(augment),
   )

@@ -146,13 +146,18 @@ class Cifar100(Cifar10, skip_registration=True):  # type: ignore[call-arg]
 
 
 def cifar10(
-  *, data_dir: str | os.PathLike[str] | None = None, max_shift: int = 0
+  *,
+  data_dir: str | os.PathLike[str] | None = None,
+  max_shift: int = 0,
+  flip: bool = False,
 ) -> Dataset:
   """Opens CIFAR-10: 50,000 images to train and 10,000 to test, of ten classes.
 
   Args:
     data_dir: where prepared sets are kept; None is TFDS's own default.
     max_shift: training images are moved by up to so many pixels each way.
+    flip: training images are mirrored or not. With a `max_shift` of 4 that is what is
+      usual for this set.
 
   Returns:
     A classification of float32 `[32, 32, 3]` images, pixels from 0 to 1.
@@ -160,13 +165,14 @@ def cifar10(
   Raises:
     ValueError: `max_shift` is not from 0 to 31.
   """
-  return open_images(Cifar10, FILES['cifar10'], data_dir, max_shift)
+  return open_images(Cifar10, FILES['cifar10'], data_dir, max_shift, flip)
 
 
 def cifar100(
   *,
   data_dir: str | os.PathLike[str] | None = None,
   max_shift: int = 0,
+  flip: bool = False,
   labels: str = 'fine',
 ) -> Dataset:
   """Opens CIFAR-100: 50,000 images to train and 10,000 to test.
@@ -174,6 +180,8 @@ def cifar100(
   Args:
     data_dir: where prepared sets are kept; None is TFDS's own default.
     max_shift: training images are moved by up to so many pixels each way.
+    flip: training images are mirrored or not. With a `max_shift` of 4 that is what is
+      usual for this set.
     labels: 'fine', a hundred classes, or 'coarse', the twenty groups of five of them.
 
   Returns:
@@ -186,5 +194,10 @@ def cifar100(
     raise ValueError(f"labels is {labels!r}, but must be 'fine' or 'coarse'")
   builder = functools.partial(Cifar100, config=labels)
   return open_images(
-    builder, FILES['cifar100'], data_dir, max_shift, f'cifar100 --labels={labels}'
+    builder,
+    FILES['cifar100'],
+    data_dir,
+    max_shift,
+    flip,
+    name=f'cifar100 --labels={labels}',
   )

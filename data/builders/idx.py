@@ -273,5 +273,5 @@ def emnist(
     )
   builder = functools.partial(Emnist, config=split)
   return open_images(
-    builder, FILES['emnist'], data_dir, max_shift, f'emnist --split={split}'
+    builder, FILES['emnist'], data_dir, max_shift, name=f'emnist --split={split}'
   )

@@ -147,6 +147,6 @@ def load(
   dataset = open_images(Svhn, files, data_dir, max_shift)
   if not extra:
     return dataset
-  more = open_images(SvhnExtra, (FILES['extra'],), data_dir, 0, 'svhn --extra')
+  more = open_images(SvhnExtra, (FILES['extra'],), data_dir, 0, name='svhn --extra')
   joined = _Joined(dataset.splits['train'], more.splits['extra'])
   return dataclasses.replace(dataset, splits={**dataset.splits, 'train': joined})

@@ -72,11 +72,15 @@ def test_cifar10_joins_its_batches_in_order(tmp_path, monkeypatch):
   files |= {'test_batch.bin': write(*test), 'readme.html': b'<p>'}
   contents = {'cifar-10-binary.tar.gz': tar(files | texts('batches.meta.txt'))}
   with offered(tmp_path / 's', monkeypatch, cifar.FILES, 'cifar10', contents):
-    dataset = data.build('cifar10', data_dir=tmp_path, max_shift=4)
+    dataset = data.build('cifar10', data_dir=tmp_path, max_shift=4, flip=True)
   assert dataset.classes == tuple(NAMES['batches.meta.txt'])
   check(dataset.splits['train'], images, labels)
   check(dataset.splits['test'], *test)
   assert dataset.splits['train'][0]['inputs'].shape == (32, 32, 3)
+  assert [type(t).__name__ for t in dataset.augment] == [
+    'RandomShift',
+    'RandomHorizontalFlip',
+  ]
   # Now it is there, names and all.
   assert data.build('cifar10', data_dir=tmp_path).classes == dataset.classes
 
