@@ -21,7 +21,7 @@ def test_the_most_frequent_come_first_and_ties_are_sorted():
     ' ',
     'n',
     'a',
-    's',
+    'i',
   )
 
 
