@@ -35,13 +35,25 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'ag_news': ('.builders.ag_news', 'load'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'electricity': ('.builders.electricity', 'load'),
+  'enwik8': ('.builders.enwik8', 'load'),
+  'imdb_reviews': ('.builders.imdb_reviews', 'load'),
+  'jena_climate': ('.builders.jena_climate', 'load'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),
+  'penn_treebank': ('.builders.penn_treebank', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'speech_commands': ('.builders.speech_commands', 'load'),
+  'text8': ('.builders.text8', 'load'),
+  'tiny_shakespeare': ('.builders.tiny_shakespeare', 'load'),
+  'uea': ('.builders.uea', 'load'),
+  'wikitext103': ('.builders.wikitext', 'wikitext103'),
+  'wikitext2': ('.builders.wikitext', 'wikitext2'),
 }
 
 

@@ -50,8 +50,7 @@ class Vocabulary:
     Raises:
       ValueError: an unknown unit, or a size from 1 to 2.
     """
-    if unit not in UNITS:
-      raise ValueError(f'unit is {unit!r}, but must be one of {", ".join(UNITS)}')
+    check_unit(unit, UNITS)
     if size < 0 or 0 < size < 3:
       raise ValueError(f'vocab_size is {size}, but must be 3 or more, or 0 for all')
     if unit == 'byte':
@@ -97,6 +96,16 @@ class Vocabulary:
     if self.unit == 'char':
       return ''.join(tokens)
     return re.sub(f' ?{_END} ?', '\n', ' '.join(tokens))
+
+
+def check_unit(unit: str, legal: Sequence[str]) -> None:
+  """Checks an option.
+
+  Raises:
+    ValueError: the unit is not among the legal ones.
+  """
+  if unit not in legal:
+    raise ValueError(f'unit is {unit!r}, but must be one of {", ".join(legal)}')
 
 
 def _words(string: str) -> list[str]:
