@@ -32,11 +32,15 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   DTYPE: ClassVar[Any] = np.uint8
   LICENSE: ClassVar[str] = ''
 
+  def __init_subclass__(cls, **kwargs: Any) -> None:
+    """Keeps subclasses too out of TFDS's registry."""
+    super().__init_subclass__(skip_registration=True, **kwargs)
+
   def vocabulary(self, folder: str) -> Vocabulary:
     """Returns the tokens, given where the files are."""
     raise NotImplementedError
 
-  def pieces(self, folder: str, split: str) -> Iterator[str] | Iterator[bytes]:
+  def pieces(self, folder: str, split: str) -> Iterator[str | bytes]:
     """Yields a part's text in pieces of whole tokens; bytes if these are the tokens."""
     raise NotImplementedError
 

@@ -21,7 +21,7 @@ FILES = (
 )
 
 
-class Enwik8(Corpus, skip_registration=True):
+class Enwik8(Corpus):
   """100,000,000 bytes of English Wikipedia as XML, of which 205 are different.
 
   The first 90 million are 'train', the next 5 million 'validation' and the last 5

@@ -43,7 +43,7 @@ FILES = (
 )
 
 
-class PennTreebank(Corpus, skip_registration=True):
+class PennTreebank(Corpus):
   """A million words of the Wall Street Journal of 1989, a sentence a line.
 
   Words are in lower case, numbers are 'N', and of 10,000 different ones '<unk>' is one

@@ -17,7 +17,7 @@ FILES = (
 )
 
 
-class Text8(Corpus, skip_registration=True):
+class Text8(Corpus):
   """100,000,000 characters of English: a to z and space.
 
   The first 90 million are 'train', the next 5 million 'validation' and the last 5

@@ -25,7 +25,7 @@ FILES = (
 )
 
 
-class TinyShakespeare(Corpus, skip_registration=True):
+class TinyShakespeare(Corpus):
   """1,115,394 characters of Shakespeare's plays, 65 different.
 
   As tensorflow_datasets has it, the first 90 % are 'train' (1,003,854), the next 5 %

@@ -38,7 +38,7 @@ FILES = {
 _NAMES = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 
 
-class Wikitext2(Corpus, skip_registration=True):
+class Wikitext2(Corpus):
   """2.1 million words of good and featured articles of Wikipedia.
 
   Words are as published, rare ones replaced by '<unk>', with '<eos>' at the end of each
@@ -64,7 +64,7 @@ class Wikitext2(Corpus, skip_registration=True):
       yield from lines(content, f'{path}: {name}')
 
 
-class Wikitext103(Wikitext2, skip_registration=True):
+class Wikitext103(Wikitext2):
   """103 million words of good and featured articles of Wikipedia.
 
   As `Wikitext2`: 103,227,021 'train' and the same 'validation' and 'test', whose words
