@@ -51,8 +51,7 @@ class Vocabulary:
       ValueError: an unknown unit, or a size from 1 to 2.
     """
     check_unit(unit, UNITS)
-    if size < 0 or 0 < size < 3:
-      raise ValueError(f'vocab_size is {size}, but must be 3 or more, or 0 for all')
+    check_size(size)
     if unit == 'byte':
       return cls(tuple(map(chr, range(256))), unit)
     counts: Counter[str] = Counter()
@@ -106,6 +105,16 @@ def check_unit(unit: str, legal: Sequence[str]) -> None:
   """
   if unit not in legal:
     raise ValueError(f'unit is {unit!r}, but must be one of {", ".join(legal)}')
+
+
+def check_size(vocab_size: int) -> None:
+  """Checks an option.
+
+  Raises:
+    ValueError: so many tokens leave none but the first two.
+  """
+  if vocab_size < 0 or 0 < vocab_size < 3:
+    raise ValueError(f'vocab_size is {vocab_size}, but must be 3 or more, or 0 for all')
 
 
 def _words(string: str) -> list[str]:

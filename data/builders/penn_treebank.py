@@ -1,5 +1,6 @@
 """The Penn Treebank's Wall Street Journal as Mikolov prepared it, from your files."""
 
+import io
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -69,7 +70,7 @@ class PennTreebank(Corpus):
     path = os.path.join(folder, f'ptb.{split.removesuffix("ation")}.txt')
     with open(path, 'rb') as file:
       for piece in lines(file, path):
-        yield ''.join(line.strip() + '\n' for line in piece.splitlines())
+        yield ''.join(line.strip() + '\n' for line in io.StringIO(piece))
 
 
 def load(
