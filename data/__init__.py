@@ -35,21 +35,33 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'ag_news': ('.builders.ag_news', 'load'),
   'cifar10': ('.builders.cifar', 'cifar10'),
   'cifar100': ('.builders.cifar', 'cifar100'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'electricity': ('.builders.electricity', 'load'),
   'emnist': ('.builders.idx', 'emnist'),
+  'enwik8': ('.builders.enwik8', 'load'),
   'fashion_mnist': ('.builders.idx', 'fashion_mnist'),
   'imagenet2012': ('.builders.imagenet2012', 'load'),
   'imagenette': ('.builders.imagenette', 'load'),
+  'imdb_reviews': ('.builders.imdb_reviews', 'load'),
+  'jena_climate': ('.builders.jena_climate', 'load'),
   'kmnist': ('.builders.idx', 'kmnist'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),
+  'penn_treebank': ('.builders.penn_treebank', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'speech_commands': ('.builders.speech_commands', 'load'),
   'svhn': ('.builders.svhn', 'load'),
+  'text8': ('.builders.text8', 'load'),
+  'tiny_shakespeare': ('.builders.tiny_shakespeare', 'load'),
+  'uea': ('.builders.uea', 'load'),
+  'wikitext103': ('.builders.wikitext', 'wikitext103'),
+  'wikitext2': ('.builders.wikitext', 'wikitext2'),
 }
 
 
@@ -57,7 +69,7 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()[:2]
-  ['cifar10', 'cifar100']
+  ['ag_news', 'cifar10']
   """
   return sorted(_LOADERS)
 
