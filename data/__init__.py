@@ -80,7 +80,9 @@ def build(
   """Opens a dataset, after preparing it the first time.
 
   Args:
-    name: one of `names()`.
+    name: one of `names()`, or that of a set of TFDS, such as 'imagenet_v2' or
+      'imagenet2012:5.1.0', that was prepared elsewhere as array_record (see
+      `elsewhere.find`): of images with labels, or of texts.
     data_dir: where prepared sets are kept; None is TFDS's own default, which is
       the environment variable `TFDS_DATA_DIR` or else `~/tensorflow_datasets`.
     **options: the keyword arguments of the dataset's own `load` function.
@@ -92,12 +94,19 @@ def build(
     ValueError: an unknown name or option, or an illegal value of one.
     DataError: its files can't be had, or are damaged.
   """
-  _check_known('dataset', name, _LOADERS)
-  module, function = _LOADERS[name]
-  load = getattr(importlib.import_module(module, __package__), function)
+  load = _loader(name, data_dir)
   for option in options:
     _check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return load(data_dir=data_dir, **options)
+
+
+def _loader(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+  if name in _LOADERS:
+    module, function = _LOADERS[name]
+    return getattr(importlib.import_module(module, __package__), function)
+  from .elsewhere import find  # asks TFDS, which a known name need not
+
+  return find(name, data_dir, names())
 
 
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:

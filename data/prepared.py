@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -105,6 +106,17 @@ def _damaged(folder: str | os.PathLike[str], what: str, error: Exception) -> Dat
   )
 
 
+def root(data_dir: str | os.PathLike[str] | None) -> str:
+  """Returns the folder of prepared sets; of None, TFDS's own default.
+
+  >>> root('/data')
+  '/data'
+  """
+  return os.path.expanduser(
+    tfds.core.constants.DATA_DIR if data_dir is None else data_dir
+  )
+
+
 def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
   """Returns the folder of a set's files as they were downloaded.
 
@@ -115,12 +127,11 @@ def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
   >>> downloads('mnist', '/data')
   '/data/downloads/mnist'
   """
-  root = tfds.core.constants.DATA_DIR if data_dir is None else data_dir
-  return os.path.join(os.path.expanduser(root), 'downloads', name)
+  return os.path.join(root(data_dir), 'downloads', name)
 
 
 def _command(name: str, data_dir: str | os.PathLike[str] | None) -> str:
-  where = '' if data_dir is None else f' --data_dir={data_dir}'
+  where = '' if data_dir is None else f' --data_dir={shlex.quote(os.fspath(data_dir))}'
   return f'python -m convscan.data.prepare {name}{where}'
 
 
