@@ -15,7 +15,7 @@ import difflib
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .dataset import Dataset, Example, Source
@@ -94,13 +94,21 @@ def build(
     ValueError: an unknown name or option, or an illegal value of one.
     DataError: its files can't be had, or are damaged.
   """
-  load = _loader(name, data_dir)
+  load = loader(name, data_dir)
   for option in options:
     _check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return load(data_dir=data_dir, **options)
 
 
-def _loader(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+def loader(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> Callable[..., Dataset]:
+  """Returns the function that opens a dataset, whose keyword arguments are options.
+
+  Raises:
+    ValueError: an unknown name.
+    DataError: a set of TFDS that is not there, or can't be opened.
+  """
   if name in _LOADERS:
     module, function = _LOADERS[name]
     return getattr(importlib.import_module(module, __package__), function)

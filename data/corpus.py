@@ -123,6 +123,7 @@ def open_corpus(
     classes=vocabulary.tokens,
     splits={'train': text.StreamWindows([documents['train']], length)} | windows,
     vocabulary=vocabulary,
+    license=info.redistribution_info.license or '',
   )
 
 

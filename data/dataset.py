@@ -54,6 +54,7 @@ class Dataset:
       examples before they are fit for a network, such as images of any size.
     vocabulary: the tokens of its texts, where these are no characters or where what
       `inputs` hold is no class.
+    license: what the makers of the set allow, or '' where it is not known.
   """
 
   name: str
@@ -70,6 +71,7 @@ class Dataset:
   augment: tuple[grain.transforms.RandomMap, ...] = ()
   raw: Source | None = None
   vocabulary: Vocabulary | None = None
+  license: str = ''
 
   def encode(self, string: str) -> np.ndarray:
     """Returns the numbers of a text's tokens, int32 `[tokens]`.

@@ -148,4 +148,5 @@ def open_texts(
     classes=tuple(info.features['label'].names),
     splits={k: TokenSequences(v, len(tokens), length) for k, v in records.items()},
     vocabulary=Vocabulary(tokens, unit),
+    license=info.redistribution_info.license or '',
   )

@@ -213,4 +213,5 @@ def open_series(
       split: ForecastWindows(values, part, length, horizon, len(targets))
       for split, part in parts.items()
     },
+    license=info.redistribution_info.license or '',
   )

@@ -27,13 +27,13 @@ class ArrayImages(  # type: ignore[call-arg]
   # Height, width, channels; the classes' names; what its makers allow to do with it.
   SHAPE: ClassVar[tuple[int, int, int]]
   CLASSES: ClassVar[Sequence[str]]
-  LICENCE: ClassVar[str]
+  LICENSE: ClassVar[str]
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
       builder=self,
       description=inspect.getdoc(self),
-      license=self.LICENCE,
+      license=self.LICENSE,
       features=tfds.features.FeaturesDict(
         {
           'image': tfds.features.Tensor(shape=self.SHAPE, dtype=np.uint8),
@@ -128,4 +128,5 @@ def open_images(
     classes=tuple(info.features['label'].names),
     splits={split: LabelledImages(records[split], maximum=255) for split in records},
     augment=tuple(augment),
+    license=info.redistribution_info.license or '',
   )

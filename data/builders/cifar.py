@@ -75,7 +75,7 @@ class Cifar10(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
   """
 
   SHAPE = (32, 32, 3)
-  LICENCE = 'None is named; its makers ask to be cited'
+  LICENSE = 'None is named; its makers ask to be cited'
 
   @property
   def format(self) -> _Format:

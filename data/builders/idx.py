@@ -137,7 +137,7 @@ class Mnist(_Idx, skip_registration=True):  # type: ignore[call-arg]
   """
 
   CLASSES = string.digits
-  LICENCE = 'CC BY-SA 3.0'
+  LICENSE = 'CC BY-SA 3.0'
 
 
 class FashionMnist(_Idx, skip_registration=True):  # type: ignore[call-arg]
@@ -151,7 +151,7 @@ class FashionMnist(_Idx, skip_registration=True):  # type: ignore[call-arg]
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker',
     'Bag', 'Ankle boot',
   )  # fmt: skip
-  LICENCE = 'MIT'
+  LICENSE = 'MIT'
 
 
 class Kmnist(_Idx, skip_registration=True):  # type: ignore[call-arg]
@@ -161,7 +161,7 @@ class Kmnist(_Idx, skip_registration=True):  # type: ignore[call-arg]
   """
 
   CLASSES = ('o', 'ki', 'su', 'tsu', 'na', 'ha', 'ma', 'ya', 're', 'wo')
-  LICENCE = 'CC BY-SA 4.0'
+  LICENSE = 'CC BY-SA 4.0'
 
 
 class Emnist(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
@@ -176,7 +176,7 @@ class Emnist(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
     tfds.core.BuilderConfig(name=name) for name in _EMNIST_CLASSES
   ]
   SHAPE = (28, 28, 1)
-  LICENCE = "None is named; it derives from NIST's Special Database 19"
+  LICENSE = "None is named; it derives from NIST's Special Database 19"
 
   def classes(self) -> str:
     """Returns the characters."""

@@ -1,5 +1,6 @@
 """ImageNet's thousand classes of 2012, from the archives that its users are given."""
 
+import dataclasses
 import io
 import os
 import posixpath
@@ -209,6 +210,8 @@ def load(
   )
   info, records = open_splits(Imagenet2012, data_dir, tuple(FILES.values()))
   classes = info.features['label'].names
-  return pipeline.dataset(
+  dataset = pipeline.dataset(
     'imagenet2012', classes, records['train'], records['validation']
   )
+  license = info.redistribution_info.license or ''
+  return dataclasses.replace(dataset, license=license)

@@ -1,5 +1,6 @@
 """Imagenette: ten easy classes of ImageNet, as an archive of JPEG files."""
 
+import dataclasses
 import functools
 import os
 import re
@@ -69,8 +70,8 @@ class Imagenette(  # type: ignore[call-arg]
   BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=size) for size in FILES]
 
   def _info(self) -> tfds.core.DatasetInfo:
-    licence = "Apache 2.0; the photographs are ImageNet's"
-    return photograph_info(self, [*CLASSES.values()], licence)
+    license = "Apache 2.0; the photographs are ImageNet's"
+    return photograph_info(self, [*CLASSES.values()], license)
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
     folder = Path(dl_manager.manual_dir)
@@ -148,6 +149,8 @@ def load(
     f'imagenette --version={version}',
   )
   classes = info.features['label'].names
-  return pipeline.dataset(
+  dataset = pipeline.dataset(
     'imagenette', classes, records['train'], records['validation']
   )
+  license = info.redistribution_info.license or ''
+  return dataclasses.replace(dataset, license=license)

@@ -8,20 +8,20 @@ import tensorflow_datasets as tfds
 
 
 def photograph_info(
-  builder: Any, classes: Sequence[str] | int, licence: str
+  builder: Any, classes: Sequence[str] | int, license: str
 ) -> tfds.core.DatasetInfo:
   """Returns what a builder tells of records of 'image', 'label' and 'file_name'.
 
   Args:
     builder: its docstring describes the set.
     classes: their names or, where these are found later, their number.
-    licence: what the set's makers allow.
+    license: what the set's makers allow.
   """
   names = {'num_classes': classes} if isinstance(classes, int) else {'names': classes}
   return tfds.core.DatasetInfo(
     builder=builder,
     description=inspect.getdoc(builder),
-    license=licence,
+    license=license,
     features=tfds.features.FeaturesDict(
       {
         'image': tfds.features.Image(encoding_format='jpeg'),

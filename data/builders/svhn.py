@@ -87,7 +87,7 @@ class Svhn(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
 
   SHAPE = (32, 32, 3)
   CLASSES = '0123456789'
-  LICENCE = 'For non-commercial use only'
+  LICENSE = 'For non-commercial use only'
   SPLITS: tuple[str, ...] = ('train', 'test')
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
