@@ -1,6 +1,5 @@
 """What the commands share: a dataset's name, and its options as flags."""
 
-import errno
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +20,8 @@ def run(
   """Opens the dataset that the command line names, and calls `main` with it.
 
   A mistake of the user becomes a message on standard error, and exit status 2; a
-  `DataError` or a full disk likewise, and 1. Ctrl-C ends it silently, with 130.
+  `DataError` or an error of the file system likewise, and 1. Ctrl-C ends it silently,
+  with 130.
 
   Args:
     main: takes the dataset and the flags.
@@ -34,10 +34,9 @@ def run(
   except (DataError, ValueError) as e:
     print(f'convscan: {e}', file=sys.stderr)
     sys.exit(1 if isinstance(e, DataError) else 2)
-  except OSError as e:
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-      raise
-    print(f'convscan: can not write: {e.strerror}', file=sys.stderr)
+  except OSError as e:  # a full disk, a folder that is not there or not theirs
+    where = f'{e.filename}: ' if e.filename else ''
+    print(f'convscan: {where}{e.strerror or e}', file=sys.stderr)
     sys.exit(1)
   except KeyboardInterrupt:
     sys.exit(130)
@@ -111,7 +110,7 @@ def _define_options(
       continue
     default = parameter.default
     definer = definers.get(type(default), flags.DEFINE_string)
-    definer(name, None, f'default {default!r}', flag_values=values)
+    definer(name, None, '', flag_values=values)
     read[name] = _items(default) if isinstance(default, tuple) else _same
   return read
 

@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -145,16 +146,17 @@ def _prepare(builder: Any, files: Sequence[File], command: str) -> None:
     config = tfds.download.DownloadConfig(manual_dir=folder)
     # Without one TFDS tells a builder of no such folder.
     builder.MANUAL_DOWNLOAD_INSTRUCTIONS = command
-  with _quiet():
+  # What is made of files may take hours.
+  with _quiet(bars=bool(files) and sys.stderr.isatty()):
     builder.download_and_prepare(download_config=config)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Silences TFDS's log lines, printed lines and progress bars; keeps warnings."""
+def _quiet(bars: bool = False) -> Iterator[None]:
+  """Silences TFDS's log lines, printed lines and, without `bars`, progress bars."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(min(verbosity, logging.WARNING))
-  tfds.disable_progress_bar()
+  (tfds.enable_progress_bar if bars else tfds.disable_progress_bar)()
   try:
     with contextlib.redirect_stdout(io.StringIO()):
       yield

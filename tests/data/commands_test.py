@@ -146,6 +146,16 @@ def test_a_mistake_is_said_in_a_line(tmp_path, monkeypatch, capsys, arguments, m
     assert len(err.splitlines()) == 1
 
 
+def test_a_folder_that_can_not_be_written_is_named(tmp_path, monkeypatch, capsys):
+  (tmp_path / 'file').write_text('')
+  for name in ('digits', 'mnist'):
+    folder = f'--data_dir={tmp_path}/file'
+    status, out, err = run(prepare, monkeypatch, capsys, name, folder)
+    assert (status, out) == (1, '')
+    assert err.startswith(f'convscan: {tmp_path}/file')
+    assert err.endswith('Not a directory\n') or err.endswith('File exists\n')
+
+
 def test_help_shows_names_and_the_options_of_one(monkeypatch, capsys):
   status, out, _ = run(prepare, monkeypatch, capsys)
   assert status == 2
