@@ -15,13 +15,15 @@ import difflib
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .dataset import Dataset, Example, Source
+from .errors import DataError
 from .pipeline import eval_batches, train_batches
 
 __all__ = [
+  'DataError',
   'Dataset',
   'Example',
   'Source',
@@ -33,12 +35,33 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'ag_news': ('.builders.ag_news', 'load'),
+  'cifar10': ('.builders.cifar', 'cifar10'),
+  'cifar100': ('.builders.cifar', 'cifar100'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'electricity': ('.builders.electricity', 'load'),
+  'emnist': ('.builders.idx', 'emnist'),
+  'enwik8': ('.builders.enwik8', 'load'),
+  'fashion_mnist': ('.builders.idx', 'fashion_mnist'),
+  'imagenet2012': ('.builders.imagenet2012', 'load'),
+  'imagenette': ('.builders.imagenette', 'load'),
+  'imdb_reviews': ('.builders.imdb_reviews', 'load'),
+  'jena_climate': ('.builders.jena_climate', 'load'),
+  'kmnist': ('.builders.idx', 'kmnist'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
+  'mnist': ('.builders.idx', 'mnist'),
+  'penn_treebank': ('.builders.penn_treebank', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'speech_commands': ('.builders.speech_commands', 'load'),
+  'svhn': ('.builders.svhn', 'load'),
+  'text8': ('.builders.text8', 'load'),
+  'tiny_shakespeare': ('.builders.tiny_shakespeare', 'load'),
+  'uea': ('.builders.uea', 'load'),
+  'wikitext103': ('.builders.wikitext', 'wikitext103'),
+  'wikitext2': ('.builders.wikitext', 'wikitext2'),
 }
 
 
@@ -46,7 +69,7 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()[:2]
-  ['digits', 'digits_angle']
+  ['ag_news', 'cifar10']
   """
   return sorted(_LOADERS)
 
@@ -57,7 +80,9 @@ def build(
   """Opens a dataset, after preparing it the first time.
 
   Args:
-    name: one of `names()`.
+    name: one of `names()`, or that of a set of TFDS, such as 'imagenet_v2' or
+      'imagenet2012:5.1.0', that was prepared elsewhere as array_record (see
+      `elsewhere.find`): of images with labels, or of texts.
     data_dir: where prepared sets are kept; None is TFDS's own default, which is
       the environment variable `TFDS_DATA_DIR` or else `~/tensorflow_datasets`.
     **options: the keyword arguments of the dataset's own `load` function.
@@ -67,13 +92,29 @@ def build(
 
   Raises:
     ValueError: an unknown name or option, or an illegal value of one.
+    DataError: its files can't be had, or are damaged.
   """
-  _check_known('dataset', name, _LOADERS)
-  module, function = _LOADERS[name]
-  load = getattr(importlib.import_module(module, __package__), function)
+  load = loader(name, data_dir)
   for option in options:
     _check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return load(data_dir=data_dir, **options)
+
+
+def loader(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> Callable[..., Dataset]:
+  """Returns the function that opens a dataset, whose keyword arguments are options.
+
+  Raises:
+    ValueError: an unknown name.
+    DataError: a set of TFDS that is not there, or can't be opened.
+  """
+  if name in _LOADERS:
+    module, function = _LOADERS[name]
+    return getattr(importlib.import_module(module, __package__), function)
+  from .elsewhere import find  # asks TFDS, which a known name need not
+
+  return find(name, data_dir, names())
 
 
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import grain
 import numpy as np
 
-from . import text
+from .vocabulary import Vocabulary
 
 # 'inputs', 'targets' and 'weights'; a target of weight 0 is not counted.
 Example: TypeAlias = dict[str, np.ndarray]
@@ -30,11 +30,13 @@ class Dataset:
   metric. `task` says what targets are:
 
   * 'classification': a class, int32 `[]`, or shares of all, float32 `[classes]`, of an
-    image, float32 `[height, width, channels]` in 0 to 1.
+    image, float32 `[height, width, channels]`, in 0 to 1 or, where the set says so,
+    normalised: less the mean and by the standard deviation of the pixels that its
+    network was published with.
   * 'segmentation': a class for each pixel, int32 `[height, width]`.
   * 'tagging': a class for each character, int32 `[length]`. `inputs` are the
     characters' numbers, int32 `[length]`.
-  * 'language_model': the next character at every position, int32 `[length]`.
+  * 'language_model': the next token at every position, int32 `[length]`.
   * 'regression': numbers, float32 `[outputs]`, of the order of 1.
   * 'forecasting': the numbers that follow a window, float32 `[horizon, outputs]`.
     `inputs` are float32 `[length, features]`, and their first features those numbers so
@@ -44,10 +46,15 @@ class Dataset:
     name: what `build` calls it.
     task: one of these.
     classes: the name of every class or, for numbers, of every output. For a language
-      model these are the characters, and value 0, written '\\x00', is the token that
-      starts a document.
+      model these are the tokens, such as characters, and value 0, written '\\x00', is
+      the token that starts a document.
     splits: 'train' and 'test', each giving examples by position.
     augment: random transforms of one example, applied in order while training.
+    raw: what they are applied to, where that is not `splits['train']`: the same
+      examples before they are fit for a network, such as images of any size.
+    vocabulary: the tokens of its texts, where these are no characters or where what
+      `inputs` hold is no class.
+    license: what the makers of the set allow, or '' where it is not known.
   """
 
   name: str
@@ -62,18 +69,23 @@ class Dataset:
   classes: tuple[str, ...]
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
+  raw: Source | None = None
+  vocabulary: Vocabulary | None = None
+  license: str = ''
 
   def encode(self, string: str) -> np.ndarray:
-    """Returns the int32 `[characters]` target values of a text.
-
-    Args:
-      string: text in the characters among `classes`.
+    """Returns the numbers of a text's tokens, int32 `[tokens]`.
 
     Raises:
-      ValueError: a character is not among `classes`.
+      ValueError: it has a token that the dataset does not know.
     """
-    return text.encode(string, self.classes)
+    return self.tokens.encode(string)
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-    """Returns the text of target values `[characters]`, the inverse of `encode`."""
-    return text.decode(ids, self.classes)
+    """Returns the text of numbers `[tokens]`, the inverse of `encode`."""
+    return self.tokens.decode(ids)
+
+  @property
+  def tokens(self) -> Vocabulary:
+    """What its texts are made of: without a `vocabulary`, characters, its classes."""
+    return self.vocabulary or Vocabulary(self.classes)

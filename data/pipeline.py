@@ -50,7 +50,7 @@ def train_batches(
     ValueError: `batch_size` exceeds the split, or is no multiple of `process_count`.
   """
   _check_divides(batch_size, process_count)
-  source = dataset.splits['train']
+  source = dataset.splits['train'] if dataset.raw is None else dataset.raw
   if batch_size > len(source):
     raise ValueError(
       f'batch_size is {batch_size}, but the training split of {dataset.name} has '

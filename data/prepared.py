@@ -1,0 +1,164 @@
+"""Prepares and opens TFDS builders, without TensorFlow."""
+
+import contextlib
+import functools
+import io
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from .download import File, fetch
+from .errors import DataError
+from .locks import lock
+
+
+def open_splits(
+  builder_class: Callable[..., Any],
+  data_dir: str | os.PathLike[str] | None,
+  files: Sequence[File] = (),
+  name: str = '',
+) -> tuple[tfds.core.DatasetInfo, dict[str, Sequence[dict[str, Any]]]]:
+  """Opens a builder's splits, after preparing them the first time.
+
+  Any number of processes may ask at once: one prepares, the others wait for it. A
+  preparation that was killed leaves nothing that counts as prepared.
+
+  Args:
+    builder_class: the builder; its records are kept as array_record files. Its version
+      should be none that TFDS's own builder of that name has, if there is one, since
+      both may keep theirs in the same folder. It finds `files` in
+      `dl_manager.manual_dir`.
+    data_dir: where prepared sets are kept; None is TFDS's own default.
+    files: what it is made from. They are fetched to `downloads/BUILDER` in `data_dir`
+      if the set is not prepared yet.
+    name: the command line, after `python -m convscan.data.prepare`, that a person is
+      told where a file can't be had; '' is the builder's name.
+
+  Returns:
+    The builder's info, and the records of each split by position, in the order in
+    which they are stored.
+
+  Raises:
+    DataError: a file can't be had, or what it holds is not what it should be.
+  """
+  make: Callable[[], Any] = functools.partial(
+    builder_class, data_dir=data_dir, file_format='array_record'
+  )
+  with _quiet():
+    builder = make()
+  path = builder.data_path
+  if not path.exists():
+    with lock(f'{path}.lock'):
+      # TFDS writes to a folder of its own and renames that when complete, and
+      # does nothing if another process did so while we waited.
+      _prepare(make(), files, _command(name or builder.name, data_dir))
+  with _quiet():
+    # Anew: a builder made before the data knows nothing of them.
+    return open_prepared(make())
+
+
+def open_prepared(
+  builder: tfds.core.DatasetBuilder,
+) -> tuple[tfds.core.DatasetInfo, dict[str, Sequence[dict[str, Any]]]]:
+  """Opens what a builder prepared before: see `open_splits`.
+
+  Images that are stored as files, `tfds.features.Image`, stay encoded: bytes.
+  """
+  raw = {
+    name: tfds.decode.SkipDecoding()
+    for name, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  try:
+    sources = builder.as_data_source(decoders=raw or None)
+  except RuntimeError as e:
+    raise _damaged(builder.data_path, 'it', e) from e
+  folder = str(builder.data_path)
+  return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
+
+
+class _Records(Sequence[dict[str, Any]]):
+  """The records of a split, whose stored checksums are compared when one is read."""
+
+  def __init__(self, source: Sequence[dict[str, Any]], folder: str, split: str):
+    self._source, self._folder, self._split = source, folder, split
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: Any) -> Any:
+    index = range(len(self))[index]
+    try:
+      return self._source[index]
+    except RuntimeError as e:
+      what = f'record {index} of {self._split!r}'
+      raise _damaged(self._folder, what, e) from e
+
+
+def _damaged(folder: str | os.PathLike[str], what: str, error: Exception) -> DataError:
+  return DataError(
+    f'{os.fspath(folder)}: {what} is damaged or missing: {error}. Remove that folder, '
+    'and the set is prepared anew'
+  )
+
+
+def root(data_dir: str | os.PathLike[str] | None) -> str:
+  """Returns the folder of prepared sets; of None, TFDS's own default.
+
+  >>> root('/data')
+  '/data'
+  """
+  return os.path.expanduser(
+    tfds.core.constants.DATA_DIR if data_dir is None else data_dir
+  )
+
+
+def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+  """Returns the folder of a set's files as they were downloaded.
+
+  Args:
+    name: the set's.
+    data_dir: where prepared sets are kept; None is TFDS's own default.
+
+  >>> downloads('mnist', '/data')
+  '/data/downloads/mnist'
+  """
+  return os.path.join(root(data_dir), 'downloads', name)
+
+
+def _command(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+  where = '' if data_dir is None else f' --data_dir={shlex.quote(os.fspath(data_dir))}'
+  return f'python -m convscan.data.prepare {name}{where}'
+
+
+def _prepare(builder: Any, files: Sequence[File], command: str) -> None:
+  if builder.data_path.exists():
+    return
+  config = None
+  if files:
+    folder = downloads(builder.name, builder.data_dir_root)
+    fetch(files, folder, command)
+    config = tfds.download.DownloadConfig(manual_dir=folder)
+    # Without one TFDS tells a builder of no such folder.
+    builder.MANUAL_DOWNLOAD_INSTRUCTIONS = command
+  # What is made of files may take hours.
+  with _quiet(bars=bool(files) and sys.stderr.isatty()):
+    builder.download_and_prepare(download_config=config)
+
+
+@contextlib.contextmanager
+def _quiet(bars: bool = False) -> Iterator[None]:
+  """Silences TFDS's log lines, printed lines and, without `bars`, progress bars."""
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(min(verbosity, logging.WARNING))
+  (tfds.enable_progress_bar if bars else tfds.disable_progress_bar)()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logging.set_verbosity(verbosity)
