@@ -109,9 +109,7 @@ def test_series_of_unequal_lengths_are_classified(tmp_path, monkeypatch):
   for i in range(64):
     steps = np.arange(RNG.integers(5, 12))
     series = np.sin(steps * (0.5 + i % 2) + RNG.uniform(0, 6))
-    lines.append(
-      ','.join(f'{v:.3f}' for v in series) + f':{["slow", "fast"][i % 2]}'
-    )
+    lines.append(','.join(f'{v:.3f}' for v in series) + f':{["slow", "fast"][i % 2]}')
   text = '@equalLength false\n@classLabel true slow fast\n@data\n' + '\n'.join(lines)
   packed = io.BytesIO()
   with zipfile.ZipFile(packed, 'w') as archive:
