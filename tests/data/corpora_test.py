@@ -1,5 +1,6 @@
 """Language models' texts from small files of their formats."""
 
+import io
 import itertools
 import zipfile
 
@@ -16,6 +17,7 @@ from convscan.data.builders import (
   tiny_shakespeare,
   wikitext,
 )
+from convscan.data.corpus import lines
 
 RNG = np.random.default_rng(0)
 TEXT8 = ' anarchism originated as a term of abuse' + ''.join(
@@ -161,6 +163,18 @@ def test_tiny_shakespeare(served, tmp_path, monkeypatch, unit):
     parts = [[t if t in parts[0] else '<unk>' for t in part] for part in parts]
     assert '<unk>' in parts[2]
   check(dataset, dict(zip(('train', 'validation', 'test'), parts, strict=True)), 8)
+
+
+def test_pieces_of_a_large_file_are_whole_lines():
+  rows = [f'{i} žluťoučký kůň' for i in range(100_000)]
+  text = '\n'.join(rows).encode()
+  pieces = [*lines(io.BytesIO(text), 'a.txt')]
+  assert len(pieces) == 3
+  assert ''.join(pieces).encode() == text
+  assert all(piece.endswith('\n') for piece in pieces[:-1])
+  wrong = text.replace('99000 ž'.encode(), b'99000 \xbe')
+  with pytest.raises(DataError, match=r'a\.txt, row 99001: byte 0xbe is no UTF-8'):
+    [*lines(io.BytesIO(wrong), 'a.txt')]
 
 
 def broken(served, tmp_path, monkeypatch, module, files):
