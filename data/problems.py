@@ -1,0 +1,53 @@
+"""Bad records: the first one is an error, or all are left out and counted."""
+
+import logging
+
+from .errors import DataError
+
+_log = logging.getLogger(__name__)
+_SHOWN = 3
+
+
+class Problems:
+  """What is found wrong with the records of a set while it is opened.
+
+  Args:
+    path: the file or folder that they come from.
+    on_bad: 'error', or 'skip' to leave bad records out and say so in one line.
+
+  Raises:
+    ValueError: `on_bad` is neither.
+
+  >>> Problems('photos', 'error').add('photos/cats/1.jpg', 'is empty')
+  Traceback (most recent call last):
+  convscan.data.errors.DataError: photos/cats/1.jpg: is empty
+  """
+
+  def __init__(self, path: str, on_bad: str):
+    if on_bad not in ('error', 'skip'):
+      raise ValueError(f"on_bad is {on_bad!r}, but must be 'error' or 'skip'")
+    self._path, self._skip = path, on_bad == 'skip'
+    self._found: list[str] = []
+
+  def __len__(self) -> int:
+    return len(self._found)
+
+  def add(self, where: str, what: str) -> None:
+    """Notes that the record at `where` is bad.
+
+    Raises:
+      DataError: bad records are not skipped.
+    """
+    self._found.append(f'{where}: {what}')
+    if not self._skip:
+      raise DataError(self._found[-1])
+
+  def report(self) -> None:
+    """Logs how many were left out, and the first few."""
+    if self._found:
+      first = '; '.join(self._found[:_SHOWN])
+      rest = len(self._found) - _SHOWN
+      _log.warning(
+        '%s: left out %d: %s%s',
+        self._path, len(self._found), first, f'; and {rest} more' if rest > 0 else '',
+      )  # fmt: skip
