@@ -19,9 +19,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from .dataset import Dataset, Example, Source
+from .errors import DataError
 from .pipeline import eval_batches, train_batches
 
 __all__ = [
+  'DataError',
   'Dataset',
   'Example',
   'Source',
@@ -37,6 +39,7 @@ _LOADERS = {
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
+  'mnist': ('.builders.idx', 'mnist'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
 }
@@ -67,6 +70,7 @@ def build(
 
   Raises:
     ValueError: an unknown name or option, or an illegal value of one.
+    DataError: its files can't be had, or are damaged.
   """
   _check_known('dataset', name, _LOADERS)
   module, function = _LOADERS[name]

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import grain
 import numpy as np
 
-from . import text
+from .vocabulary import Vocabulary
 
 # 'inputs', 'targets' and 'weights'; a target of weight 0 is not counted.
 Example: TypeAlias = dict[str, np.ndarray]
@@ -34,7 +34,7 @@ class Dataset:
   * 'segmentation': a class for each pixel, int32 `[height, width]`.
   * 'tagging': a class for each character, int32 `[length]`. `inputs` are the
     characters' numbers, int32 `[length]`.
-  * 'language_model': the next character at every position, int32 `[length]`.
+  * 'language_model': the next token at every position, int32 `[length]`.
   * 'regression': numbers, float32 `[outputs]`, of the order of 1.
   * 'forecasting': the numbers that follow a window, float32 `[horizon, outputs]`.
     `inputs` are float32 `[length, features]`, and their first features those numbers so
@@ -44,10 +44,12 @@ class Dataset:
     name: what `build` calls it.
     task: one of these.
     classes: the name of every class or, for numbers, of every output. For a language
-      model these are the characters, and value 0, written '\\x00', is the token that
-      starts a document.
+      model these are the tokens, such as characters, and value 0, written '\\x00', is
+      the token that starts a document.
     splits: 'train' and 'test', each giving examples by position.
     augment: random transforms of one example, applied in order while training.
+    vocabulary: the tokens of its texts, where these are no characters or where what
+      `inputs` hold is no class.
   """
 
   name: str
@@ -62,18 +64,21 @@ class Dataset:
   classes: tuple[str, ...]
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
+  vocabulary: Vocabulary | None = None
 
   def encode(self, string: str) -> np.ndarray:
-    """Returns the int32 `[characters]` target values of a text.
-
-    Args:
-      string: text in the characters among `classes`.
+    """Returns the numbers of a text's tokens, int32 `[tokens]`.
 
     Raises:
-      ValueError: a character is not among `classes`.
+      ValueError: it has a token that the dataset does not know.
     """
-    return text.encode(string, self.classes)
+    return self.tokens.encode(string)
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-    """Returns the text of target values `[characters]`, the inverse of `encode`."""
-    return text.decode(ids, self.classes)
+    """Returns the text of numbers `[tokens]`, the inverse of `encode`."""
+    return self.tokens.decode(ids)
+
+  @property
+  def tokens(self) -> Vocabulary:
+    """What its texts are made of: without a `vocabulary`, characters, its classes."""
+    return self.vocabulary or Vocabulary(self.classes)

@@ -9,7 +9,8 @@ import tensorflow_datasets as tfds
 
 from .. import text
 from ..dataset import Dataset
-from ..prepare import open_splits
+from ..prepared import open_splits
+from ..vocabulary import Vocabulary
 
 _TEST_EVERY = 10
 
@@ -80,15 +81,15 @@ def load(
     ValueError: `length` is less than 2, or more than the training text has.
   """
   info, records = open_splits(PydocTopics, data_dir)
-  classes = ('\x00', *info.metadata['alphabet'])
+  vocabulary = Vocabulary(('\x00', *info.metadata['alphabet']))
   documents = {
-    split: [text.encode(record['text'].decode(), classes) for record in records[split]]
+    split: [vocabulary.encode(record['text'].decode()) for record in records[split]]
     for split in records
   }
   return Dataset(
     name='pydoc_topics',
     task='language_model',
-    classes=classes,
+    classes=vocabulary.tokens,
     splits={
       'train': text.StreamWindows(documents['train'], length),
       'test': text.DocumentWindows(documents['test'], length),

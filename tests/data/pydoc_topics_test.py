@@ -8,6 +8,7 @@ import pytest
 
 from convscan import data
 from convscan.data import text
+from convscan.data.vocabulary import Vocabulary
 
 NAMES = sorted(topics)
 TEST = [topics[name] for i, name in enumerate(NAMES) if i % 10 == 9]
@@ -46,7 +47,7 @@ def test_train_has_a_window_at_every_position(dataset):
 def test_every_test_character_counts_once_with_its_context(length):
   source = data.build('pydoc_topics', length=length).splits['test']
   windows = iter([source[i] for i in range(len(source))])
-  for document in map(lambda d: text.encode(d, CLASSES), TEST):
+  for document in map(Vocabulary(CLASSES).encode, TEST):
     tokens = [0, *document.tolist()]
     done = 0  # characters counted so far
     while done < len(document):

@@ -70,6 +70,7 @@ def build(config: Any, dataset: Any) -> Task:
       loss=loss.name,
       delta=loss.delta,
       origin=_origin(dataset) if numbers else 0.0,
+      unit=dataset.tokens.unit,
     ),
   )
 

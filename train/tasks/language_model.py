@@ -1,4 +1,4 @@
-"""The next character, given all before it."""
+"""The next token, given all before it."""
 
 import functools
 import math
@@ -38,10 +38,11 @@ def draw(
   variables: Any,
   dataset: Any,
 ) -> list[str]:
-  """Draws bits per character, and what the gates do over one held-out sentence."""
-  drawn = [figures.curves(folder, history, 'bits_per_char', 'bits per character')]
+  """Draws bits per token, and what the gates do over one held-out sentence."""
+  unit = dataset.tokens.unit
+  drawn = [figures.curves(folder, history, f'bits_per_{unit}', f'bits per {unit}')]
   tokens = np.asarray(dataset.splits['test'][0]['inputs'])
-  if not model.has_gates:
+  if unit != 'char' or not model.has_gates:  # words would not fit below the gates
     return drawn
   gates = model.apply(variables, tokens[None], method='gates')
   # Its first sentence, after the underlined title, or as much of it as is readable.
@@ -56,12 +57,18 @@ def draw(
 def make(options: Options) -> Task:
   """Returns the task."""
   shared = classes.parts(options)
+  bits_name = f'bits_per_{options.unit}'
+  by_letter = options.unit in ('char', 'byte')
 
   def metrics(logits: jax.Array, batch: Batch) -> Metrics:
-    """Adds bits per character: the plain cross-entropy in units of ln 2."""
+    """Adds bits per token: the plain cross-entropy in units of ln 2."""
     bits = cross_entropy(logits, batch['targets']) / math.log(2)
     found = shared['metrics'](logits, batch)
-    return found | {'bits_per_char': weighted(bits, batch['weights'])}
+    return found | {bits_name: weighted(bits, batch['weights'])}
+
+  def derive(means: dict[str, Any]) -> dict[str, float]:
+    """Adds the perplexity of words, two to the power of their bits."""
+    return means | ({} if by_letter else {'perplexity': 2.0 ** means[bits_name]})
 
   # The scores of each class say little of characters, and cost much of 50,000 tokens.
   return Task(
@@ -72,9 +79,10 @@ def make(options: Options) -> Task:
         metrics(logits, batch),
         classes.predictions(logits, batch),
       ),
+      'derive': derive,
     },
     size_field='vocab_size',
-    shown=('loss', 'accuracy', 'bits_per_char'),
+    shown=('loss', 'accuracy', bits_name if by_letter else 'perplexity'),
     places=('position',),
     at_evaluation=paragraph,
     figures=draw,

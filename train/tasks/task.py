@@ -20,6 +20,7 @@ class Options:
   """What can be chosen about a task's loss; `configs/base.py` explains each.
 
   `origin` is for R2: a number for each output, of the size that its targets have.
+  `unit` is what a language model predicts: 'char', 'byte', 'word' or the like.
   """
 
   label_smoothing: float = 0.0
@@ -27,6 +28,7 @@ class Options:
   loss: str = 'squared'
   delta: float = 1.0
   origin: Any = 0.0
+  unit: str = 'char'
 
 
 @dataclasses.dataclass(frozen=True)
