@@ -35,21 +35,26 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'arrays': ('.builders.arrays', 'load'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'image_folder': ('.builders.image_folder', 'load'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'series_classification': ('.builders.series_classification', 'load'),
+  'series_forecasting': ('.builders.series_forecasting', 'load'),
+  'text_files': ('.builders.text_files', 'load'),
 }
 
 
 def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
-  >>> names()[:2]
-  ['digits', 'digits_angle']
+  >>> {'digits', 'image_folder'} <= set(names())
+  True
   """
   return sorted(_LOADERS)
 

@@ -27,6 +27,8 @@ def check_image(path: str, whole: bool = False) -> None:
   Raises:
     DataError: as `read_image`.
   """
+  if not path.lower().endswith(EXTENSIONS):
+    raise DataError(f'{path}: expected an image, {", ".join(EXTENSIONS)}')
   with _blame(path), Image.open(path, formats=_FORMATS) as image:
     _check_mode(path, image)
     if not whole and not _has_alpha(image) and image.format in _ENDS:
@@ -64,10 +66,9 @@ def read_image(path: str, channels: int) -> Image.Image:
   with _blame(path), Image.open(path, formats=_FORMATS) as image:
     _check_mode(path, image)
     ImageOps.exif_transpose(image, in_place=True)
-    if _has_alpha(image):
-      image = image.convert('RGBA')
-      if image.getchannel('A').getextrema()[0] < 255:
-        raise DataError(f'{path}: it is transparent in places; {_EXPECTED}')
+    alpha = image.convert('RGBA').getchannel('A') if _has_alpha(image) else None
+    if alpha and np.asarray(alpha).min() < 255:
+      raise DataError(f'{path}: it is transparent in places; {_EXPECTED}')
     return image.convert('L' if channels == 1 else 'RGB')
 
 
@@ -134,7 +135,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 def _check_mode(path: str, image: Image.Image) -> None:
   # Pillow makes 8 bits of 16 in colour, in silence; what it unpacks tells.
-  deep = image.format in ('PNG', 'TIFF') and ';16' in str(image.tile)
+  deep = image.format in ('PNG', 'TIFF') and ';16' in str(getattr(image, 'tile', ''))
   if deep or image.mode not in ('1', 'L', 'P', 'RGB', 'RGBA', 'LA', 'PA'):
     what = '16 bits a channel' if deep or image.mode[0] == 'I' else image.mode
     raise DataError(f'{path}: the image is {what}; {_EXPECTED}')

@@ -68,6 +68,6 @@ def stratified(
   chosen = np.zeros(len(names), bool)
   found = np.asarray(labels)
   for label in np.unique(found):
-    own = np.flatnonzero(found == label)
+    own = np.flatnonzero(found == label).tolist()
     chosen[own] = in_test([names[i] for i in own], test_fraction, seed)
   return chosen

@@ -27,25 +27,22 @@ class Problems:
     if on_bad not in ('error', 'skip'):
       raise ValueError(f"on_bad is {on_bad!r}, but must be 'error' or 'skip'")
     self._path, self._skip = path, on_bad == 'skip'
-    self._found: list[str] = []
-
-  def __len__(self) -> int:
-    return len(self._found)
+    self._found: dict[str, str] = {}  # the first of each record
 
   def add(self, where: str, what: str) -> None:
-    """Notes that the record at `where` is bad.
+    """Notes that the record at `where` is bad, once.
 
     Raises:
       DataError: bad records are not skipped.
     """
-    self._found.append(f'{where}: {what}')
     if not self._skip:
-      raise DataError(self._found[-1])
+      raise DataError(f'{where}: {what}')
+    self._found.setdefault(where, what)
 
   def report(self) -> None:
     """Logs how many were left out, and the first few."""
     if self._found:
-      first = '; '.join(self._found[:_SHOWN])
+      first = '; '.join(f'{k}: {v}' for k, v in [*self._found.items()][:_SHOWN])
       rest = len(self._found) - _SHOWN
       _log.warning(
         '%s: left out %d: %s%s',

@@ -19,7 +19,7 @@ from .problems import Problems
 
 _TIME = 'expected a number or a time as 2000-12-31 23:59:59, as in the rows above'
 _PARQUET = ('.parquet', '.pq')
-_TIMES = (pa.int64(), pa.float64(), pa.timestamp('us'), pa.timestamp('us', 'UTC'))
+_TIMES = [pa.int64(), pa.float64(), pa.timestamp('us'), pa.timestamp('us', 'UTC')]
 _NUMBER = r'^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$'
 
 
@@ -90,7 +90,7 @@ class Table:
     Raises:
       DataError: a cell is missing and `required`.
     """
-    for row in np.flatnonzero(self.missing(name) & required):
+    for row in np.flatnonzero(self.missing(name) & required).tolist():
       raise DataError(f'{self.where(row)}: {self.cell(row, name)}')
     return pc.fill_null(self.columns[name].cast(pa.string()), '').to_pylist()
 
@@ -103,9 +103,9 @@ class Table:
       DataError: a cell is missing, or something else.
     """
     column = self.columns[name]
-    for row in np.flatnonzero(self.missing(name)):
+    for row in np.flatnonzero(self.missing(name)).tolist():
       raise DataError(f'{self.where(row)}: {self.cell(row, name)}')
-    kinds = _TIMES if pa.types.is_string(column.type) else (column.type,)
+    kinds = _TIMES if pa.types.is_string(column.type) else [column.type]
     for kind in kinds:
       with contextlib.suppress(pa.ArrowException):
         found = column.cast(kind)
@@ -114,7 +114,7 @@ class Table:
         if pa.types.is_temporal(kind):
           found = found.cast(pa.int64())
         times = found.to_numpy()
-        for row in np.flatnonzero(~np.isfinite(times)):
+        for row in np.flatnonzero(~np.isfinite(times)).tolist():
           raise DataError(f'{self.where(row)}: {self.cell(row, name)}; {_TIME}')
         return times
     for row, cell in enumerate(column):
@@ -125,7 +125,7 @@ class Table:
 
   def cell(self, row: int, name: str) -> str:
     """Says what a cell holds."""
-    value = self.columns[name][int(row)].as_py()
+    value = self.columns[name][row].as_py()
     nothing = value is None or value == '' or value != value
     return f'column {name!r} is {"missing" if nothing else repr(value)}'
 

@@ -151,20 +151,18 @@ def _images(folder: str, problems: Problems, whole: bool) -> list[tuple[str, str
       problems.add(os.path.join(folder, name), 'an empty class; expected images')
     found += [(name, file) for file in files]
 
-  def trouble(image: tuple[str, str]) -> str:
-    if not image[1].lower().endswith(EXTENSIONS):
-      return f'no image by its name; expected {", ".join(EXTENSIONS)}'
+  def trouble(image: tuple[str, str]) -> DataError | None:
     try:
       check_image(image[1], whole)
     except DataError as e:
-      return str(e).removeprefix(f'{image[1]}: ')
-    return ''
+      return e
+    return None
 
   good = []
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    for image, what in zip(found, pool.map(trouble, found), strict=True):
-      if what:
-        problems.add(image[1], what)
+    for image, error in zip(found, pool.map(trouble, found), strict=True):
+      if error:
+        problems.add(image[1], str(error).removeprefix(f'{image[1]}: '))
       else:
         good.append(image)
   return good

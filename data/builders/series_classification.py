@@ -16,7 +16,7 @@ from ..tables import Table, read_table
 
 @dataclasses.dataclass(frozen=True)
 class _Series:
-  """One of a table: where it begins, its name, its label, float64 `[steps, features]`."""
+  """Where it begins in a table, its name, label and float64 `[steps, features]`."""
 
   where: str
   name: str
@@ -124,10 +124,14 @@ def load(
   if time and not series:
     raise ValueError(f"time is {time!r}, but must be '' without series")
   if variable_length and series:
-    raise ValueError(f'variable_length is True, but must be False with series {series!r}')
+    raise ValueError(
+      f'variable_length is True, but must be False with series {series!r}'
+    )
   problems = Problems(path, on_bad)
 
-  def read(file: str, columns: tuple[str, ...]) -> tuple[list[_Series], tuple[str, ...]]:
+  def read(
+    file: str, columns: tuple[str, ...]
+  ) -> tuple[list[_Series], tuple[str, ...]]:
     table = read_table(file, problems, delimiter=delimiter, encoding=encoding)
     table.check('label', [label])
     for option, name in [('series', series), ('time', time)]:
