@@ -170,7 +170,7 @@ def read_table(
 def _read_csv(text: str, path: str, problems: Problems, delimiter: str) -> pa.Table:
   if len(delimiter) != 1:
     raise ValueError(f'delimiter is {delimiter!r}, but must be one character')
-  text = text.rstrip('\r\n')
+  text = text.rstrip('\r\n') + '\n'
   names = next(csv.reader([text.partition('\n')[0]], delimiter=delimiter), [])
   ragged: list[Any] = []
 

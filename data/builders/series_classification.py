@@ -235,9 +235,9 @@ def _by_name(
     elif not own or len(other):
       row = other[0] if len(other) else rows[0]
       what = f'{table.cell(row, label)}; expected one label for series'
-      problems.add(table.where(row), f'{what} {names[group]!r}')
+      problems.add(table.where(row), f'{what} {str(names[group])!r}')
     else:
-      found.append(_Series(table.where(rows[0]), names[group], own, values[rows]))
+      found.append(_Series(table.where(rows[0]), str(names[group]), own, values[rows]))
   return found
 
 
