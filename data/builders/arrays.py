@@ -1,6 +1,7 @@
 """Your own arrays, in an .npz file."""
 
 import dataclasses
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -229,7 +230,7 @@ def _good(
   bad = np.zeros(len(targets), bool)
   finite = np.isfinite(arrays[x])
   for name, good, what in [(x, finite, 'a finite number'), (y, legal, expected)]:
-    wrong = ~good.reshape(len(good), -1)
+    wrong = ~good.reshape(len(good), math.prod(good.shape[1:]))
     for row in np.flatnonzero(wrong.any(axis=1) & ~bad):
       value = arrays[name][row].reshape(-1)[np.argmax(wrong[row])]
       problems.add(f'{path}, {name}[{row}]', f'{value}; expected {what}')
