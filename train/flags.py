@@ -66,7 +66,6 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  A `ConfigError` becomes its message on standard error, and exit status 2; a
   `RunError`, a `DataError`, a full disk, or a file that can't be used likewise, and 1.
   Ctrl-C ends it silently, with 130.
   """
