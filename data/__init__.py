@@ -8,7 +8,8 @@
 >>> next(batches)['inputs'].shape
 (32, 8, 8, 1)
 
-A new dataset is a file in `builders` and a row in the table below.
+A new dataset is a file in `builders`, or a task drawn at will one in `synthetic`, and a
+row in the table below.
 """
 
 import difflib
@@ -33,12 +34,23 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'adding': ('.synthetic.adding', 'load'),
+  'copy_memory': ('.synthetic.copying', 'load_memory'),
+  'counting': ('.synthetic.counting', 'load'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'dyck': ('.synthetic.dyck', 'load'),
+  'induction': ('.synthetic.recall', 'load_induction'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
+  'modular_arithmetic': ('.synthetic.modular_arithmetic', 'load'),
+  'mqar': ('.synthetic.recall', 'load_mqar'),
+  'parity': ('.synthetic.parity', 'load'),
+  'pixels': ('.synthetic.pixels', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'selective_copy': ('.synthetic.copying', 'load_selective'),
+  'temporal_order': ('.synthetic.temporal_order', 'load'),
 }
 
 
@@ -46,7 +58,7 @@ def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
   >>> names()[:2]
-  ['digits', 'digits_angle']
+  ['adding', 'copy_memory']
   """
   return sorted(_LOADERS)
 
