@@ -85,7 +85,8 @@ def _draw(rng: np.random.Generator, *, length: int, form: str) -> Example:
   inputs = np.zeros((length, 2), np.float32)
   inputs[:, 0] = rng.random(length, np.float32)
   if form == 'urnn':
-    marked = [rng.integers(length // 2), rng.integers(length // 2, length)]
+    halves = (0, length // 2), (length // 2, length)
+    marked = [int(rng.integers(*half)) for half in halves]
   else:
     marked = _two(rng, length, length - 1)
   inputs[marked, 1] = 1

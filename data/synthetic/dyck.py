@@ -92,7 +92,8 @@ def _draw(
 ) -> Example:
   opens = rng.integers(2, size=length).tolist()
   kind = rng.integers(kinds, size=length).tolist()
-  targets, stack = np.zeros(length, np.int32), []
+  stack: list[int] = []
+  targets = np.zeros(length, np.int32)
   for step in range(length):
     left = length - step
     full = len(stack) == left or len(stack) == max_depth > 0
