@@ -44,13 +44,15 @@ def draw(
   if not model.has_gates:
     return drawn
   gates = model.apply(variables, tokens[None], method='gates')
-  # Its first sentence, after the underlined title, or as much of it as is readable.
-  text = ''.join(dataset.classes[t] for t in tokens)
+  # Its first sentence, after the underlined title, or as much of it as is readable. What
+  # is no text, such as brackets, has no end of a sentence.
+  names = [dataset.classes[t] for t in tokens]
+  text = ''.join(name[0] for name in names)
   begin = text.find('\n\n') + 2
-  end = text.find('.', begin) + 1 or text.rfind(' ') + 1
+  end = text.find('.', begin) + 1 or text.rfind(' ') + 1 or len(text)
   sentence = slice(begin, min(end, begin + 90))
   shown = {name: a[:, sentence] for name, a in gates.items()}
-  return [*drawn, figures.gates(folder, text[sentence], shown)]
+  return [*drawn, figures.gates(folder, names[sentence], shown)]
 
 
 def make(options: Options) -> Task:
