@@ -20,9 +20,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from .dataset import Dataset, Example, Source
+from .errors import DataError
 from .pipeline import eval_batches, train_batches
 
 __all__ = [
+  'DataError',
   'Dataset',
   'Example',
   'Source',
@@ -43,6 +45,7 @@ _LOADERS = {
   'dyck': ('.synthetic.dyck', 'load'),
   'induction': ('.synthetic.recall', 'load_induction'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
+  'mnist': ('.builders.idx', 'mnist'),
   'modular_arithmetic': ('.synthetic.modular_arithmetic', 'load'),
   'mqar': ('.synthetic.recall', 'load_mqar'),
   'parity': ('.synthetic.parity', 'load'),
@@ -79,6 +82,7 @@ def build(
 
   Raises:
     ValueError: an unknown name or option, or an illegal value of one.
+    DataError: its files can't be had, or are damaged.
   """
   _check_known('dataset', name, _LOADERS)
   module, function = _LOADERS[name]

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
 from .. import configs
+from ..data import DataError
 from .errors import ConfigError, RunError, did_you_mean
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
@@ -56,7 +57,8 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  `RunError` or a full disk likewise, and 1. Ctrl-C ends it silently, with 130.
+  `DataError`, a `RunError` or a full disk likewise, and 1. Ctrl-C ends it silently,
+  with 130.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -68,7 +70,7 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
 
   try:
     app.run(guarded, flags_parser=_parse)
-  except (ConfigError, RunError) as e:
+  except (ConfigError, DataError, RunError) as e:
     print(f'convscan: {e}', file=sys.stderr)
     sys.exit(2 if isinstance(e, ConfigError) else 1)
   except OSError as e:

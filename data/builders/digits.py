@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from ..dataset import Dataset
 from ..images import LabelledImages, RandomShift
-from ..prepare import open_splits
+from ..prepared import open_splits
 
 _TEST_EVERY = 5
 

@@ -9,7 +9,7 @@ import grain
 import numpy as np
 
 from ..dataset import Dataset
-from ..prepare import open_splits
+from ..prepared import open_splits
 from .digits import Digits
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..images import RandomShift
-from ..prepare import open_splits
+from ..prepared import open_splits
 from .digits import Digits
 
 

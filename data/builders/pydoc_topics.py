@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from .. import text
 from ..dataset import Dataset
-from ..prepare import open_splits
+from ..prepared import open_splits
 
 _TEST_EVERY = 10
 
