@@ -44,8 +44,8 @@ def draw(
   if not model.has_gates:
     return drawn
   gates = model.apply(variables, tokens[None], method='gates')
-  # Its first sentence, after the underlined title, or as much of it as is readable. What
-  # is no text, such as brackets, has no end of a sentence.
+  # Its first sentence, after the underlined title, or as much of it as is readable; in
+  # what is no text, such as brackets, no sentence ends.
   names = [dataset.classes[t] for t in tokens]
   text = ''.join(name[0] for name in names)
   begin = text.find('\n\n') + 2
