@@ -38,13 +38,15 @@ def draw(r: Results) -> list[str]:
   if unit != 'char' or not r.model.has_gates:  # words would not fit below the gates
     return drawn
   gates = r.model.apply(r.variables, tokens[None], method='gates')
-  # Its first sentence, after the underlined title, or as much of it as is readable.
-  text = ''.join(r.dataset.classes[t] for t in tokens)
+  # Its first sentence, after the underlined title, or as much of it as is readable; in
+  # what is no text, such as brackets, no sentence ends.
+  names = [r.dataset.classes[t] for t in tokens]
+  text = ''.join(name[0] for name in names)
   begin = text.find('\n\n') + 2
-  end = text.find('.', begin) + 1 or text.rfind(' ') + 1
+  end = text.find('.', begin) + 1 or text.rfind(' ') + 1 or len(text)
   sentence = slice(begin, min(end, begin + 90))
   shown = {name: a[:, sentence] for name, a in gates.items()}
-  return [*drawn, figures.gates(r.folder, text[sentence], shown)]
+  return [*drawn, figures.gates(r.folder, names[sentence], shown)]
 
 
 def make(options: Options) -> Task:
