@@ -1,7 +1,7 @@
 """What every dataset looks like to the code that trains on it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 import grain
@@ -52,6 +52,8 @@ class Dataset:
     augment: random transforms of one example, applied in order while training.
     raw: what they are applied to, where that is not `splits['train']`: the same
       examples before they are fit for a network, such as images of any size.
+    collate: makes a training batch of so many examples after `augment`, as one
+      that normalises on the way; None stacks them.
   """
 
   name: str
@@ -67,6 +69,7 @@ class Dataset:
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
   raw: Source | None = None
+  collate: Callable[[Sequence[Example]], Example] | None = None
 
   def encode(self, string: str) -> np.ndarray:
     """Returns the int32 `[characters]` target values of a text.

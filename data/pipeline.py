@@ -62,7 +62,7 @@ def train_batches(
   examples = examples.seed(seed).shuffle().repeat()
   for transform in dataset.augment:
     examples = examples.random_map(transform)
-  blocks = examples.batch(batch_size // process_count)
+  blocks = examples.batch(batch_size // process_count, batch_fn=dataset.collate)
   return TrainBatches(
     blocks[process_index::process_count], batch_size, num_threads, num_workers
   )
