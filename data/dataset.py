@@ -52,8 +52,8 @@ class Dataset:
     augment: random transforms of one example, applied in order while training.
     raw: what they are applied to, where that is not `splits['train']`: the same
       examples before they are fit for a network, such as images of any size.
-    collate: makes a training batch of so many examples after `augment`, as one
-      that normalises on the way; None stacks them.
+    finish: what is done to a training batch at last, once its examples are stacked and
+      have come from the process that made them, such as turning 8 bits into floats.
   """
 
   name: str
@@ -69,7 +69,7 @@ class Dataset:
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
   raw: Source | None = None
-  collate: Callable[[Sequence[Example]], Example] | None = None
+  finish: Callable[[Example], Example] | None = None
 
   def encode(self, string: str) -> np.ndarray:
     """Returns the int32 `[characters]` target values of a text.

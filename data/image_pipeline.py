@@ -33,7 +33,7 @@ from .transforms import (
   decode,
   published,
 )
-from .transforms.image_map import to_image
+from .transforms.image_map import ToArray, to_image
 
 _AUTOMATIC = {
   'standard': (),
@@ -85,12 +85,12 @@ class ImagePipeline:
   Attributes:
     preprocess: what is done to an image to evaluate it: resized, cropped, normalised.
     augment: what is done to train on it, in order. Empty: what is done to evaluate it.
-    collate: makes a batch after `augment`, see `Dataset`.
+    finish: what is done to a batch of that at last, see `Dataset`.
   """
 
   preprocess: Preprocessing
   augment: tuple[grain.transforms.RandomMap, ...] = ()
-  collate: Callable[[Sequence[Example]], Example] | None = None
+  finish: Callable[[Example], Example] | None = None
 
   def dataset(
     self, name: str, classes: Sequence[str], train: Records, test: Records
@@ -109,7 +109,7 @@ class ImagePipeline:
       },
       augment=self.augment,
       raw=Images(train, None) if self.augment else None,
-      collate=self.collate,
+      finish=self.finish,
     )
 
 
@@ -166,4 +166,4 @@ def image_pipeline(
   if erasing:  # of what is normalised, so that nothing is left
     transforms += [steps.normalize, RandomErasing(erasing)]
     return ImagePipeline(steps, tuple(transforms))
-  return ImagePipeline(steps, tuple(transforms), steps.normalize.collate)
+  return ImagePipeline(steps, (*transforms, ToArray()), steps.normalize.finish)
