@@ -6,10 +6,10 @@ The same work in the same rounds: read and decode an image of 256 pixels, resize
 random part to 224, mirror or not, to float32, normalise, stack, all in a random order
 that each loader draws for itself. The images are noise of several scales, of quality
 90, made before. `convscan` is `train_batches`; `torch, PIL` and `torch, tensor` are
-torch's `DataLoader` around torchvision's transforms, of `PIL.Image` as its `ImageFolder`
-opens them, and of tensors as its `decode_jpeg` makes them (left out where torchvision
-was built for another torch and has none); `grain` is what one would write with Grain
-alone.
+torch's `DataLoader` around torchvision's transforms, of `PIL.Image` as its
+`ImageFolder` opens them, and of tensors as its `decode_jpeg` makes them (left out where
+torchvision was built for another torch and has none); `grain` is what one would write
+with Grain alone.
 
 A round starts a loader anew, takes batches until its processes and queues are going,
 and then times the next ones.
