@@ -1,5 +1,6 @@
 """From examples to batches, the same on any number of processes."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,7 +59,9 @@ def train_batches(
     )
   if num_workers and not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # its worker processes read absl's flags
-  examples = grain.MapDataset.source(source).map_with_index(_with_index)
+  examples = grain.MapDataset.source(source).map_with_index(
+    functools.partial(_with_index, len(source))
+  )
   examples = examples.seed(seed).shuffle().repeat()
   for transform in dataset.augment:
     examples = examples.random_map(transform)
@@ -69,8 +72,9 @@ def train_batches(
   return TrainBatches(blocks, batch_size, num_threads, num_workers, finish)
 
 
-def _with_index(index: int, example: Example) -> Example:
-  return {**example, 'index': np.array(index, np.int32)}
+def _with_index(length: int, index: int, example: Example) -> Example:
+  # Grain goes on counting in the next epoch.
+  return {**example, 'index': np.array(index % length, np.int32)}
 
 
 class TrainBatches(Iterator[Example]):
