@@ -5,7 +5,7 @@
 The same work in the same rounds: read and decode an image of 256 pixels, resize a
 random part to 224, mirror or not, to float32, normalise, stack, all in a random order
 that each loader draws for itself. The images are noise of several scales, of quality
-90, made before. `convscan` is `train_batches`; `torch, PIL` and `torch, tensor` are
+90, made before. `convscan` is `train_batches`; `torch-pil` and `torch-tensor` are
 torch's `DataLoader` around torchvision's transforms, of `PIL.Image` as its
 `ImageFolder` opens them, and of tensors as its `decode_jpeg` makes them (left out where
 torchvision was built for another torch and has none); `grain` is what one would write
@@ -24,26 +24,25 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 from PIL import Image
-from rounds import machine, num_cores, ratio, spread, table, versions, write
+from rounds import machine, num_cores, ratio, some_of, spread, table, versions, write
 
 from convscan import data
 from convscan.data.image_pipeline import image_pipeline
 from convscan.data.transforms.normalize import MEAN, STD
 
 SIZE, CROP = 256, 224
-THREADS = 'convscan, 4 threads'
 NOTE = (
   '`images a second` is the median over the rounds; `by torch` the median of the ratio '
   "to the faster of torch's loaders with as many worker processes, in the same round: "
   'above 1 is faster than torch. With no worker, torch works in the thread that asks, '
-  f'and so does `convscan`; `{THREADS}` is its default, threads that make batches '
-  'ahead. With workers these are threads of each.'
+  'and so does `convscan`; `convscan+4` has four threads that make batches ahead, its '
+  'default. With workers these are threads of each.'
 )
 
 
@@ -186,6 +185,15 @@ def decodes_tensors(path: str) -> bool:
   return True
 
 
+LOADERS = {
+  'convscan': lambda paths, size: Convscan(paths, size, threads=0),
+  'convscan+4': lambda paths, size: Convscan(paths, size, threads=4),
+  'torch-pil': lambda paths, size: Torch(paths, size, tensor=False),
+  'torch-tensor': lambda paths, size: Torch(paths, size, tensor=True),
+  'grain': lambda paths, size: Grain(paths, size),
+}
+
+
 def measure(loader: Any, workers: int, warm_up: int, batches: int) -> float:
   """Returns the seconds of an image."""
   with loader.open(workers) as iterator:
@@ -205,11 +213,11 @@ def markdown(results: dict[str, Any]) -> str:
   lines = []
   for workers, times in results['times'].items():
     peers = [name for name in times if name.startswith('torch')]
-    best = min(peers, key=lambda name: statistics.median(times[name]))
+    best = min(peers, key=lambda name: statistics.median(times[name]), default='')
     for name, seconds in times.items():
       rate = 1 / statistics.median(seconds)
-      by_torch = ratio(times[best], seconds)
-      lines.append([workers, name, f'{rate:.0f}', f'{by_torch:.2f}'])
+      by_torch = f'{ratio(times[best], seconds):.2f}' if best else '-'
+      lines.append([workers, name, f'{rate:.0f}', by_torch])
   parts += [NOTE, table(['workers', '', 'images a second', 'by torch'], lines)]
   rounds = [ts for times in results['times'].values() for ts in times.values()]
   parts.append(f'Spread of the rounds: {spread(rounds):.1f}.')
@@ -221,7 +229,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
   add = functools.partial(parser.add_argument, metavar='...')
   add('--workers', default='0,2', help='how many processes, comma-separated')
-  add('--images', type=int, default=1024)
+  legal = list(LOADERS)
+  add('--loaders', type=functools.partial(some_of, legal), default=legal)
+  add('--images', type=int, default=2048)
   add('--batch-size', type=int, default=64)
   add('--batches', type=int, default=24, help='timed in a round')
   add('--rounds', type=int, default=7)
@@ -236,17 +246,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'the machine is busy: load {here["load"]}')
   with tempfile.TemporaryDirectory() as folder:
     paths = make_folder(pathlib.Path(folder), args.images)
-    make: dict[str, Callable[[], Any]] = {
-      'convscan': lambda: Convscan(paths, args.batch_size, threads=0),
-      THREADS: lambda: Convscan(paths, args.batch_size, threads=4),
-      'torch, PIL': lambda: Torch(paths, args.batch_size, tensor=False),
-      'torch, tensor': lambda: Torch(paths, args.batch_size, tensor=True),
-      'grain': lambda: Grain(paths, args.batch_size),
-    }
-    loaders = {name: build() for name, build in make.items()}
-    if not decodes_tensors(paths[0]):
+    loaders = {name: LOADERS[name](paths, args.batch_size) for name in args.loaders}
+    if 'torch-tensor' in loaders and not decodes_tensors(paths[0]):
       print('torchvision has no decode_jpeg here', file=sys.stderr)
-      del loaders['torch, tensor']
+      del loaders['torch-tensor']
     times: dict[str, dict[str, list[float]]] = {}
     cases = list(itertools.product(args.workers.split(','), loaders))
     for i in range(args.rounds):
