@@ -1,7 +1,7 @@
 """What every dataset looks like to the code that trains on it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 import grain
@@ -52,6 +52,8 @@ class Dataset:
     augment: random transforms of one example, applied in order while training.
     raw: what they are applied to, where that is not `splits['train']`: the same
       examples before they are fit for a network, such as images of any size.
+    finish: what is done to a training batch at last, once its examples are stacked and
+      have come from the process that made them, such as turning 8 bits into floats.
     vocabulary: the tokens of its texts, where these are no characters or where what
       `inputs` hold is no class.
     license: what the makers of the set allow, or '' where it is not known.
@@ -70,6 +72,7 @@ class Dataset:
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
   raw: Source | None = None
+  finish: Callable[[Example], Example] | None = None
   vocabulary: Vocabulary | None = None
   license: str = ''
 
