@@ -20,11 +20,13 @@ from typing import Any
 
 from .dataset import Dataset, Example, Source
 from .pipeline import eval_batches, train_batches
+from .text import StreamWindows
 
 __all__ = [
   'Dataset',
   'Example',
   'Source',
+  'StreamWindows',
   'build',
   'eval_batches',
   'names',
