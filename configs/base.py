@@ -24,8 +24,8 @@ def get_config() -> ConfigDict:
   config.data = ConfigDict({'name': '', 'data_dir': ''})
 
   # Sequences of several lengths: each batch has examples of about the same length, and
-  # is padded to the least of so many lengths, chosen to pad as little as can be. For each
-  # of them the step is compiled. 0 pads all to the longest, in an order of chance alone.
+  # is padded to one of so many lengths, chosen to pad as little as can be. The step is
+  # compiled for each of them. 0 pads all to the longest, in an order of chance alone.
   config.length_buckets = 0
   # Language models: each batch goes on in the text, row by row, where the one before it
   # ended, and so does the model's state; gradients end at the batch's start (truncated

@@ -26,7 +26,7 @@ def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
   past = batch['inputs'][..., : batch['targets'].shape[-1]]
   change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=2)
   if 'lengths' in batch:
-    within = jnp.arange(1, past.shape[1]) < batch['lengths'][:, None]
+    within = jnp.arange(1, past.shape[1])[None] < batch['lengths'][:, None]
     change = jnp.sum(change * within, axis=1) / jnp.maximum(jnp.sum(within, axis=1), 1)
   else:
     change = jnp.mean(change, axis=1)
