@@ -22,12 +22,14 @@ from typing import Any
 from .dataset import Dataset, Example, Source
 from .errors import DataError
 from .pipeline import eval_batches, train_batches
+from .text import StreamWindows
 
 __all__ = [
   'DataError',
   'Dataset',
   'Example',
   'Source',
+  'StreamWindows',
   'build',
   'eval_batches',
   'names',

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from .. import architectures, data
-from . import tasks
+from . import sequences, tasks
 from . import workdir as workdirs
 from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step, restore_newest
@@ -76,6 +76,7 @@ def train_and_evaluate(
   model = workdirs.build_model(config, dataset.classes)
   examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
   model = normalise_by(config.batch_norm, model, examples_a_pass)
+  sequences.check(config, dataset, model)
   processes = {
     'process_index': jax.process_index(),
     'process_count': jax.process_count(),
@@ -85,6 +86,8 @@ def train_and_evaluate(
       dataset,
       config.batch_size,
       config.seed,
+      length_buckets=config.length_buckets,
+      carry_state=config.carry_state,
       num_workers=config.num_reader_workers,
       **processes,
     )
@@ -124,9 +127,16 @@ def train_and_evaluate(
 
   # The state, on the devices of the mesh, and the two steps as compiled functions.
   parts = {'model': model, 'tx': tx, 'frozen': frozen}
-  create = functools.partial(create_state, ema=config.ema_decay > 0, **parts)
+  tokens, carry = jax.ShapeDtypeStruct(shape, inputs.dtype), ()
+  if config.carry_state:
+    carry = sequences.carry_shapes(model, variables, tokens)
+  create = functools.partial(
+    create_state, ema=config.ema_decay > 0, carry=carry, **parts
+  )
   shapes = jax.eval_shape(create, key, one, loaded)
   places = state_sharding(shapes, mesh, config.mesh.fsdp_min_size)
+  split = jax.tree.map(lambda _: batch_sharded(mesh), carry)
+  places = places.replace(carry=split)
   state = jax.jit(create, out_shardings=places)(key, one, loaded)
   del loaded  # a second copy
   update = jax.jit(

@@ -24,7 +24,12 @@ def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
   (Array(1.5, dtype=float32), Array(1., dtype=float32))
   """
   past = batch['inputs'][..., : batch['targets'].shape[-1]]
-  change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=(1, 2))
+  change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=2)
+  if 'lengths' in batch:
+    within = jnp.arange(1, past.shape[1])[None] < batch['lengths'][:, None]
+    change = jnp.sum(change * within, axis=1) / jnp.maximum(jnp.sum(within, axis=1), 1)
+  else:
+    change = jnp.mean(change, axis=1)
   return weighted(change, jnp.sum(batch['weights'], axis=1))
 
 
