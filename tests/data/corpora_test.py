@@ -197,6 +197,12 @@ def test_an_archive_without_the_file(served, tmp_path, monkeypatch):
   assert said.endswith("enwik8.zip: has no file 'enwik8'")
 
 
+def test_a_split_without_text(served, tmp_path, monkeypatch):
+  files = zipped(served, 'enwik8.zip', {'enwik8': b'a' * 9})
+  said = broken(served, tmp_path, monkeypatch, enwik8, files)
+  assert said.endswith('downloads/enwik8: validation has no text')
+
+
 def test_a_truncated_archive(served, tmp_path, monkeypatch):
   folder, url = served
   zipped(served, 'enwik8.zip', {'enwik8': ENWIK8})
