@@ -8,25 +8,28 @@
 >>> next(batches)['inputs'].shape
 (32, 8, 8, 1)
 
-A new dataset is a file in `builders` and a row in the table below.
+A new dataset is a file in `builders`, or a task drawn at will one in `synthetic`, and a
+row in the table below.
 """
 
 import difflib
 import importlib
 import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .dataset import Dataset, Example, Source
 from .errors import DataError
 from .pipeline import eval_batches, train_batches
+from .text import StreamWindows
 
 __all__ = [
   'DataError',
   'Dataset',
   'Example',
   'Source',
+  'StreamWindows',
   'build',
   'eval_batches',
   'names',
@@ -35,18 +38,49 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'adding': ('.synthetic.adding', 'load'),
+  'ag_news': ('.builders.ag_news', 'load'),
   'arrays': ('.builders.arrays', 'load'),
+  'cifar10': ('.builders.cifar', 'cifar10'),
+  'cifar100': ('.builders.cifar', 'cifar100'),
+  'copy_memory': ('.synthetic.copying', 'load_memory'),
+  'counting': ('.synthetic.counting', 'load'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'dyck': ('.synthetic.dyck', 'load'),
+  'electricity': ('.builders.electricity', 'load'),
+  'emnist': ('.builders.idx', 'emnist'),
+  'enwik8': ('.builders.enwik8', 'load'),
+  'fashion_mnist': ('.builders.idx', 'fashion_mnist'),
   'image_folder': ('.builders.image_folder', 'load'),
+  'imagenet2012': ('.builders.imagenet2012', 'load'),
+  'imagenette': ('.builders.imagenette', 'load'),
+  'imdb_reviews': ('.builders.imdb_reviews', 'load'),
+  'induction': ('.synthetic.recall', 'load_induction'),
+  'jena_climate': ('.builders.jena_climate', 'load'),
+  'kmnist': ('.builders.idx', 'kmnist'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),
+  'modular_arithmetic': ('.synthetic.modular_arithmetic', 'load'),
+  'mqar': ('.synthetic.recall', 'load_mqar'),
+  'parity': ('.synthetic.parity', 'load'),
+  'penn_treebank': ('.builders.penn_treebank', 'load'),
+  'pixels': ('.synthetic.pixels', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'selective_copy': ('.synthetic.copying', 'load_selective'),
   'series_classification': ('.builders.series_classification', 'load'),
   'series_forecasting': ('.builders.series_forecasting', 'load'),
+  'speech_commands': ('.builders.speech_commands', 'load'),
+  'svhn': ('.builders.svhn', 'load'),
+  'temporal_order': ('.synthetic.temporal_order', 'load'),
+  'text8': ('.builders.text8', 'load'),
   'text_files': ('.builders.text_files', 'load'),
+  'tiny_shakespeare': ('.builders.tiny_shakespeare', 'load'),
+  'uea': ('.builders.uea', 'load'),
+  'wikitext103': ('.builders.wikitext', 'wikitext103'),
+  'wikitext2': ('.builders.wikitext', 'wikitext2'),
 }
 
 
@@ -65,7 +99,9 @@ def build(
   """Opens a dataset, after preparing it the first time.
 
   Args:
-    name: one of `names()`.
+    name: one of `names()`, or that of a set of TFDS, such as 'imagenet_v2' or
+      'imagenet2012:5.1.0', that was prepared elsewhere as array_record (see
+      `elsewhere.find`): of images with labels, or of texts.
     data_dir: where prepared sets are kept; None is TFDS's own default, which is
       the environment variable `TFDS_DATA_DIR` or else `~/tensorflow_datasets`.
     **options: the keyword arguments of the dataset's own `load` function.
@@ -77,12 +113,27 @@ def build(
     ValueError: an unknown name or option, or an illegal value of one.
     DataError: its files can't be had, or are damaged.
   """
-  _check_known('dataset', name, _LOADERS)
-  module, function = _LOADERS[name]
-  load = getattr(importlib.import_module(module, __package__), function)
+  load = loader(name, data_dir)
   for option in options:
     _check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return load(data_dir=data_dir, **options)
+
+
+def loader(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> Callable[..., Dataset]:
+  """Returns the function that opens a dataset, whose keyword arguments are options.
+
+  Raises:
+    ValueError: an unknown name.
+    DataError: a set of TFDS that is not there, or can't be opened.
+  """
+  if name in _LOADERS:
+    module, function = _LOADERS[name]
+    return getattr(importlib.import_module(module, __package__), function)
+  from .elsewhere import find  # asks TFDS, which a known name need not
+
+  return find(name, data_dir, names())
 
 
 def _check_known(kind: str, word: str, known: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """Archives read as streams, whose members never touch the disk."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -63,6 +64,27 @@ def members(
       yield from _members(path, max_bytes, opened)
   else:
     yield from _members(path, max_bytes, file)
+
+
+@contextlib.contextmanager
+def opened(
+  path: str | os.PathLike[str], max_bytes: int, name: str
+) -> Iterator[IO[bytes]]:
+  """Opens the first file called `name` in an archive, in whatever folder there.
+
+  Args:
+    path: see `members`.
+    max_bytes: see `members`.
+    name: without folders.
+
+  Raises:
+    DataError: there is none; and see `members`.
+  """
+  for found, content in members(path, max_bytes):
+    if os.path.basename(found) == name:
+      yield content
+      return
+  raise DataError(f'{os.fspath(path)}: has no file {name!r}')
 
 
 def _members(

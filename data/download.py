@@ -147,9 +147,8 @@ def _download(file: File, path: str) -> None:
   # Where its size is unknown, so is whether it is complete.
   start = os.path.getsize(part) if file.size and os.path.exists(part) else 0
   if not file.size or start < file.size:
-    with _open(file.url, start) as response, open(part, 'ab') as out:
+    with _open(file.url, start) as response, open(part, 'ab', 0) as out:
       _append(file, response, out)
-      out.flush()
       os.fsync(out.fileno())
   got = os.path.getsize(part)
   if got < file.size:
@@ -184,7 +183,7 @@ def _append(file: File, response: http.client.HTTPResponse, out: IO[bytes]) -> N
 
 def _read(response: http.client.HTTPResponse) -> bytes:
   try:
-    return response.read(_CHUNK)
+    return response.read1(_CHUNK)  # what there is: `read` would wait, and lose it
   except http.client.IncompleteRead as e:
     return e.partial
   except (TimeoutError, ConnectionError):

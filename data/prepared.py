@@ -4,6 +4,8 @@ import contextlib
 import functools
 import io
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from .download import File, fetch
+from .errors import DataError
 from .locks import lock
 
 
@@ -55,8 +58,64 @@ def open_splits(
       # does nothing if another process did so while we waited.
       _prepare(make(), files, _command(name or builder.name, data_dir))
   with _quiet():
-    builder = make()  # anew: a builder made before the data knows nothing of them
-    return builder.info, builder.as_data_source()
+    # Anew: a builder made before the data knows nothing of them.
+    return open_prepared(make())
+
+
+def open_prepared(
+  builder: tfds.core.DatasetBuilder,
+) -> tuple[tfds.core.DatasetInfo, dict[str, Sequence[dict[str, Any]]]]:
+  """Opens what a builder prepared before: see `open_splits`.
+
+  Images that are stored as files, `tfds.features.Image`, stay encoded: bytes.
+  """
+  raw = {
+    name: tfds.decode.SkipDecoding()
+    for name, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  try:
+    sources = builder.as_data_source(decoders=raw or None)
+  except RuntimeError as e:
+    raise _damaged(builder.data_path, 'it', e) from e
+  folder = str(builder.data_path)
+  return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
+
+
+class _Records(Sequence[dict[str, Any]]):
+  """The records of a split, whose stored checksums are compared when one is read."""
+
+  def __init__(self, source: Sequence[dict[str, Any]], folder: str, split: str):
+    self._source, self._folder, self._split = source, folder, split
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: Any) -> Any:
+    index = range(len(self))[index]
+    try:
+      return self._source[index]
+    except RuntimeError as e:
+      what = f'record {index} of {self._split!r}'
+      raise _damaged(self._folder, what, e) from e
+
+
+def _damaged(folder: str | os.PathLike[str], what: str, error: Exception) -> DataError:
+  return DataError(
+    f'{os.fspath(folder)}: {what} is damaged or missing: {error}. Remove that folder, '
+    'and the set is prepared anew'
+  )
+
+
+def root(data_dir: str | os.PathLike[str] | None) -> str:
+  """Returns the folder of prepared sets; of None, TFDS's own default.
+
+  >>> root('/data')
+  '/data'
+  """
+  return os.path.expanduser(
+    tfds.core.constants.DATA_DIR if data_dir is None else data_dir
+  )
 
 
 def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
@@ -69,12 +128,11 @@ def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
   >>> downloads('mnist', '/data')
   '/data/downloads/mnist'
   """
-  root = tfds.core.constants.DATA_DIR if data_dir is None else data_dir
-  return os.path.join(os.path.expanduser(root), 'downloads', name)
+  return os.path.join(root(data_dir), 'downloads', name)
 
 
 def _command(name: str, data_dir: str | os.PathLike[str] | None) -> str:
-  where = '' if data_dir is None else f' --data_dir={data_dir}'
+  where = '' if data_dir is None else f' --data_dir={shlex.quote(os.fspath(data_dir))}'
   return f'python -m convscan.data.prepare {name}{where}'
 
 
@@ -88,16 +146,17 @@ def _prepare(builder: Any, files: Sequence[File], command: str) -> None:
     config = tfds.download.DownloadConfig(manual_dir=folder)
     # Without one TFDS tells a builder of no such folder.
     builder.MANUAL_DOWNLOAD_INSTRUCTIONS = command
-  with _quiet():
+  # What is made of files may take hours.
+  with _quiet(bars=bool(files) and sys.stderr.isatty()):
     builder.download_and_prepare(download_config=config)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Silences TFDS's log lines, printed lines and progress bars; keeps warnings."""
+def _quiet(bars: bool = False) -> Iterator[None]:
+  """Silences TFDS's log lines, printed lines and, without `bars`, progress bars."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(min(verbosity, logging.WARNING))
-  tfds.disable_progress_bar()
+  (tfds.enable_progress_bar if bars else tfds.disable_progress_bar)()
   try:
     with contextlib.redirect_stdout(io.StringIO()):
       yield

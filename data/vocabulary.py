@@ -50,10 +50,8 @@ class Vocabulary:
     Raises:
       ValueError: an unknown unit, or a size from 1 to 2.
     """
-    if unit not in UNITS:
-      raise ValueError(f'unit is {unit!r}, but must be one of {", ".join(UNITS)}')
-    if size < 0 or 0 < size < 3:
-      raise ValueError(f'vocab_size is {size}, but must be 3 or more, or 0 for all')
+    check_unit(unit, UNITS)
+    check_size(size)
     if unit == 'byte':
       return cls(tuple(map(chr, range(256))), unit)
     counts: Counter[str] = Counter()
@@ -97,6 +95,26 @@ class Vocabulary:
     if self.unit == 'char':
       return ''.join(tokens)
     return re.sub(f' ?{_END} ?', '\n', ' '.join(tokens))
+
+
+def check_unit(unit: str, legal: Sequence[str]) -> None:
+  """Checks an option.
+
+  Raises:
+    ValueError: the unit is not among the legal ones.
+  """
+  if unit not in legal:
+    raise ValueError(f'unit is {unit!r}, but must be one of {", ".join(legal)}')
+
+
+def check_size(vocab_size: int) -> None:
+  """Checks an option.
+
+  Raises:
+    ValueError: so many tokens leave none but the first two.
+  """
+  if vocab_size < 0 or 0 < vocab_size < 3:
+    raise ValueError(f'vocab_size is {vocab_size}, but must be 3 or more, or 0 for all')
 
 
 def _words(string: str) -> list[str]:

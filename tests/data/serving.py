@@ -65,3 +65,27 @@ def file_of(path, url: str, unpacked: int = 10**7) -> File:
     hashlib.sha256(content).hexdigest(),
     unpacked,
   )
+
+
+@contextlib.contextmanager
+def offered(folder, monkeypatch, files, key, contents) -> Iterator[None]:
+  """Serves files in place of a set's own.
+
+  Args:
+    folder: where they are written; made here.
+    monkeypatch: pytest's.
+    files: a module's `FILES`, a dict.
+    key: which of its values is replaced: a `File`, or a tuple of them.
+    contents: what each of those files holds, by name.
+  """
+  folder.mkdir()
+  for name, content in contents.items():
+    (folder / name).write_bytes(content)
+  with serve(folder) as url:
+    wanted = files[key]
+    if isinstance(wanted, File):
+      made = file_of(folder / wanted.name, url)
+    else:
+      made = tuple(file_of(folder / file.name, url) for file in wanted)
+    monkeypatch.setitem(files, key, made)
+    yield

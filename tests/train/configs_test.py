@@ -13,6 +13,7 @@ from convscan.train.loop import train_and_evaluate
 
 # Sizes that make a step quick; everything else is the experiment's own.
 SHRUNK = {
+  'adding_gru': {'model.hidden_features': 8, 'data.length': 20},
   'digits_angle': {},
   'digits_finetune': {},
   'digits_gru': {'model.hidden_features': 16},

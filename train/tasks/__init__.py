@@ -34,8 +34,10 @@ def build(config: Any, dataset: Any) -> Task:
   """Returns the task of a config, with its loss, for a dataset.
 
   Raises:
-    ConfigError: a key of `config.loss` can't be used.
+    ConfigError: a key of `config.loss` can't be used, or the model reads fewer tokens
+      than the dataset has.
   """
+  _check_vocabulary(config, dataset)
   loss, classes = config.loss, dataset.classes
   numbers = config.task in ('regression', 'forecasting')
   choose('config.loss.name', loss.name, LOSSES)
@@ -52,7 +54,8 @@ def build(config: Any, dataset: Any) -> Task:
       f'config.loss.class_weights: {len(weights)} weights; expected {len(classes)}, '
       f'one for each class of {config.data.name!r}, or () for none'
     )
-  if not all(0 <= w < float('inf') for w in weights) or (weights and not any(weights)):
+  plain = all(isinstance(w, int | float) and 0 <= w < float('inf') for w in weights)
+  if not plain or (weights and not any(weights)):
     raise ConfigError(
       f'config.loss.class_weights: {weights}; expected 0 or more, and not 0 alone'
     )
@@ -73,6 +76,16 @@ def build(config: Any, dataset: Any) -> Task:
       unit=dataset.tokens.unit,
     ),
   )
+
+
+def _check_vocabulary(config: Any, dataset: Any) -> None:
+  size = config.model.get('vocab_size')
+  # Inside of jit a token out of range is no error, and means nothing.
+  if dataset.vocabulary and size is not None and size < len(dataset.vocabulary):
+    raise ConfigError(
+      f'config.model.vocab_size: {size}; expected {len(dataset.vocabulary)} or more, '
+      f'the tokens of {config.data.name!r}'
+    )
 
 
 def _origin(dataset: Any) -> Any:

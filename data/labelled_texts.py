@@ -1,0 +1,152 @@
+"""Texts with a label each, kept as the numbers of their tokens."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from .dataset import Dataset
+from .download import File
+from .errors import DataError
+from .prepared import open_splits
+from .vocabulary import UNITS, Vocabulary, check_size, check_unit, spaced
+
+
+class LabelledTexts(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+  """Texts in two splits; a subclass reads them.
+
+  There is a configuration for each unit. Its vocabulary is all of 'train', the most
+  frequent token first, so that a smaller one is the first of its tokens.
+
+  Attributes:
+    LABELS: their names.
+    LICENSE: the texts'.
+  """
+
+  VERSION = tfds.core.Version('2.0.0')
+  BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=unit) for unit in UNITS]
+  LABELS: ClassVar[tuple[str, ...]] = ()
+  LICENSE: ClassVar[str] = ''
+
+  def __init_subclass__(cls, **kwargs: Any) -> None:
+    """Keeps subclasses too out of TFDS's registry."""
+    super().__init_subclass__(skip_registration=True, **kwargs)
+
+  def texts(self, folder: str, split: str) -> Iterator[tuple[str, str]]:
+    """Yields the texts of 'train' or 'test', each with its label."""
+    raise NotImplementedError
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=type(self).__doc__,
+      license=self.LICENSE,
+      features=tfds.features.FeaturesDict(
+        {
+          'ids': tfds.features.Tensor(
+            shape=(None,), dtype=np.int32, encoding=tfds.features.Encoding.BYTES
+          ),
+          'label': tfds.features.ClassLabel(names=self.LABELS),
+        }
+      ),
+      metadata=tfds.core.MetadataDict(),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    folder, unit = os.fspath(dl_manager.manual_dir), self.builder_config.name
+    texts = (self._text(text) for text, _ in self.texts(folder, 'train'))
+    vocabulary = Vocabulary.fit(texts, unit)
+    self.info.metadata.update(tokens=list(vocabulary.tokens))
+    return {
+      split: self._generate_examples(folder, split, vocabulary)
+      for split in ('train', 'test')
+    }
+
+  def _generate_examples(
+    self, folder: str, split: str, vocabulary: Vocabulary
+  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    missing = set(self.LABELS)
+    for index, (text, label) in enumerate(self.texts(folder, split)):
+      yield index, {'ids': vocabulary.encode(self._text(text)), 'label': label}
+      missing.discard(label)
+    if missing:
+      raise DataError(f'{folder}: {split} has no text labelled {sorted(missing)}')
+
+  def _text(self, text: str) -> str:
+    return spaced(text) if self.builder_config.name == 'word' else text
+
+
+class TokenSequences:
+  """Examples of texts: their first tokens, padded with 0, and how many these are.
+
+  Args:
+    records: each with 'ids' and 'label'.
+    size: tokens from this on become 1, the unknown one.
+    length: the tokens of an example.
+  """
+
+  def __init__(self, records: Sequence[Mapping[str, Any]], size: int, length: int):
+    self._records, self._size, self._length = records, size, length
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    record = self._records[index]
+    ids = record['ids'][: self._length]
+    return {
+      'inputs': np.pad(
+        np.where(ids < self._size, ids, 1), (0, self._length - len(ids))
+      ),
+      'lengths': np.array(max(1, len(ids)), np.int32),
+      'targets': np.array(record['label'], np.int32),
+      'weights': np.array(1, np.float32),
+    }
+
+
+def open_texts(
+  name: str,
+  builder_class: Any,
+  files: Sequence[File],
+  data_dir: str | os.PathLike[str] | None,
+  unit: str,
+  vocab_size: int,
+  length: int,
+) -> Dataset:
+  """Opens texts as a dataset for classification.
+
+  Args:
+    name: the dataset's.
+    builder_class: a `LabelledTexts`.
+    files: what it is made of.
+    data_dir: where prepared sets are kept; None is TFDS's own default.
+    unit: what a token is, one of `UNITS`; a word is in lower case, and a mark is one.
+    vocab_size: the most tokens, with '\\x00', which pads, and '<unk>', those of the
+      training texts that are the most frequent there; 0 for all. Of bytes, all 256.
+    length: the tokens of an example: of a longer text its first, and a shorter one is
+      padded with 0. `lengths` is how many are the text's, 1 of an empty one.
+
+  Raises:
+    ValueError: an unknown `unit`, a `vocab_size` of 1 or 2, or a `length` below 1.
+    DataError: see `open_splits`.
+  """
+  check_unit(unit, UNITS)
+  check_size(vocab_size)
+  if length < 1:
+    raise ValueError(f'length is {length}, but must be 1 or more')
+  info, records = open_splits(partial(builder_class, config=unit), data_dir, files)
+  tokens = tuple(info.metadata['tokens'])
+  if vocab_size and unit != 'byte':
+    tokens = tokens[:vocab_size]
+  return Dataset(
+    name=name,
+    task='classification',
+    classes=tuple(info.features['label'].names),
+    splits={k: TokenSequences(v, len(tokens), length) for k, v in records.items()},
+    vocabulary=Vocabulary(tokens, unit),
+    license=info.redistribution_info.license or '',
+  )

@@ -1,0 +1,244 @@
+"""The commands, as a person types them."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from cifar_test import tar, texts
+from idx_test import four, random
+from PIL import Image
+from serving import offered
+
+from convscan import data
+from convscan.data import commands, describe, prepare
+from convscan.data.builders import cifar, idx
+from convscan.data.dataset import Dataset
+from convscan.data.drawing import draw
+
+
+def run(module, monkeypatch, capsys, *arguments):
+  """Runs a command in this process: returns its exit status and what it printed."""
+  monkeypatch.setattr('sys.argv', [module.__name__, *map(str, arguments)])
+  define = getattr(module, '_define', lambda values: None)
+  try:
+    commands.run(module.main, module.__doc__, define)
+    status = 0
+  except SystemExit as e:
+    status = e.code or 0
+  return (status, *capsys.readouterr())
+
+
+def start(*arguments, cwd=None):
+  return subprocess.run(
+    [sys.executable, '-W', 'error', '-m', *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    cwd=cwd,
+  )
+
+
+def test_describe_from_a_shell(tmp_path):
+  done = start(
+    'convscan.data.describe', 'digits', f'--data_dir={tmp_path}', cwd=tmp_path
+  )
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout == (
+    'digits: classification\n'
+    '10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n'
+    'train  1,438  examples\n'
+    'test     359  examples\n'
+    '\n'
+    'array    dtype    shape      smallest    mean  largest\n'
+    'inputs   float32  [8, 8, 1]         0  0.3075        1\n'
+    'targets  int32    []                0   4.402        9\n'
+    'weights  float32  []                1       1        1\n'
+    '\n'
+    f'examples drawn: {tmp_path}/digits.png\n'
+  )
+  with Image.open(tmp_path / 'digits.png') as image:
+    assert image.size == (1200, 680)
+
+
+def test_prepare_from_a_shell_without_a_network(tmp_path):
+  start_time = time.monotonic()
+  done = start('convscan.data.prepare', 'mnist', f'--data_dir={tmp_path}')
+  # Of which most is Python's start; what is slow is waiting for a network.
+  assert time.monotonic() - start_time < 20
+  assert (done.returncode, done.stdout) == (1, '')
+  first, *rest = done.stderr.splitlines()
+  assert first.startswith(
+    'convscan: https://storage.googleapis.com/cvdf-datasets/mnist/'
+  )
+  assert ' can not be downloaded: ' in first
+  assert rest[-1] == f'  python -m convscan.data.prepare mnist --data_dir={tmp_path}'
+
+
+def test_prepare_says_what_there_is_now(tmp_path, monkeypatch, capsys):
+  contents = four(random(30, 10), random(12, 10, seed=1))
+  with offered(tmp_path / 's', monkeypatch, idx.FILES, 'fashion_mnist', contents):
+    status, out, err = run(
+      prepare, monkeypatch, capsys, 'fashion_mnist', f'--data_dir={tmp_path}'
+    )
+  assert (status, err) == (0, '')
+  assert out == (
+    'fashion_mnist: classification\n'
+    '10 classes: T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, '
+    'Bag,\nAnkle boot\n'
+    'license: MIT\n'
+    'train  30  examples\n'
+    'test   12  examples\n'
+    f'ready, in {tmp_path}\n'
+  )
+  assert data.build('fashion_mnist', data_dir=tmp_path)  # the server is gone
+
+
+def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
+  files = dict.fromkeys(('train.bin', 'test.bin'), bytes(3074))
+  names = texts('coarse_label_names.txt')
+  contents = {'cifar-100-binary.tar.gz': tar(files | names)}
+  folder = f'--data_dir={tmp_path}'
+  with offered(tmp_path / 's', monkeypatch, cifar.FILES, 'cifar100', contents):
+    status, out, err = run(
+      prepare, monkeypatch, capsys, 'cifar100', '--labels', 'coarse', '--flip', folder
+    )
+  assert (status, err) == (0, '')
+  assert '20 classes: coarse_0, ' in out
+  status, out, err = run(
+    prepare,
+    monkeypatch,
+    capsys,
+    'digits',
+    '--labels=3,5',
+    '--train_per_label=4',
+    folder,
+  )
+  assert (status, err) == (0, '')
+  assert '\n2 classes: 3, 5\n' in out
+  assert '\ntrain   8  examples\n' in out
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (
+      ['digts'],
+      "convscan: unknown dataset: 'digts'. Did you mean 'digits'? Known: ag_news, ",
+    ),
+    (
+      ['digits', '--max_shfit=2'],
+      "convscan: digits: Unknown command line flag 'max_shfit'. Did you mean: max_sh",
+    ),
+    (['digits', '--max_shift=x'], 'convscan: digits: flag --max_shift=x: invalid lit'),
+    (['digits', '--labels=3,x'], 'convscan: invalid literal for int() with base 10'),
+    (['digits', '--max_shift=9'], 'convscan: max_shift is 9, but must be 0 to 7\n'),
+    (['digits', 'again'], 'convscan: unexpected arguments: again\n'),
+    (['emnist', '--split=x'], "convscan: split is 'x', but must be one of byclass, "),
+  ],
+)
+def test_a_mistake_is_said_in_a_line(tmp_path, monkeypatch, capsys, arguments, message):
+  arguments += [f'--data_dir={tmp_path}']
+  for module in (prepare, describe):
+    status, out, err = run(module, monkeypatch, capsys, *arguments)
+    assert (status, out) == (2, '')
+    assert err.startswith(message)
+    assert len(err.splitlines()) == 1
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path, monkeypatch, capsys):
+  (tmp_path / 'file').write_text('')
+  for name in ('digits', 'mnist'):
+    folder = f'--data_dir={tmp_path}/file'
+    status, out, err = run(prepare, monkeypatch, capsys, name, folder)
+    assert (status, out) == (1, '')
+    assert err.startswith(f'convscan: {tmp_path}/file')
+    assert err.endswith('Not a directory\n') or err.endswith('File exists\n')
+
+
+def test_help_shows_names_and_the_options_of_one(monkeypatch, capsys):
+  status, out, _ = run(prepare, monkeypatch, capsys)
+  assert status == 2
+  assert 'prepare NAME [--data_dir=DIR]' in out
+  assert 'NAME is one of ag_news, cifar10, ' in out
+  assert run(describe, monkeypatch, capsys, '--help')[0] == 0
+  status, out, _ = run(describe, monkeypatch, capsys, 'cifar100', '--help')
+  assert status == 0
+  assert "labels: 'fine', a hundred classes, or 'coarse'" in out
+
+
+def _dataset(task, example, classes=('a', 'b'), count=3):
+  weights = {'weights': np.ones(example['targets'].shape[:1], np.float32)}
+  return Dataset('made', task, classes, {'train': [example | weights] * count})
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+  ('dataset', 'height'),
+  [
+    (
+      _dataset(
+        'classification',
+        {
+          'inputs': RNG.normal(size=(9, 9, 3)).astype(np.float32),
+          'targets': np.array([0.2, 0.8], np.float32),
+        },
+        count=9,
+      ),
+      340,
+    ),
+    (
+      _dataset(
+        'segmentation',
+        {
+          'inputs': np.zeros((9, 9, 1), np.float32),
+          'targets': np.zeros((9, 9), np.int32),
+        },
+      ),
+      320,
+    ),
+    (
+      _dataset(
+        'classification',
+        {
+          'inputs': RNG.normal(size=(50, 40)).astype(np.float32),
+          'targets': np.array(1, np.int32),
+          'lengths': np.array(30, np.int32),
+        },
+      ),
+      540,
+    ),
+    (
+      _dataset(
+        'forecasting',
+        {
+          'inputs': RNG.normal(size=(50, 2)).astype(np.float32),
+          'targets': RNG.normal(size=(9, 2)).astype(np.float32),
+        },
+      ),
+      540,
+    ),
+    (
+      _dataset(
+        'language_model',
+        {'inputs': np.arange(4, dtype=np.int32), 'targets': np.arange(4)},
+        classes=('\0', '$', '\n', '\u4e2d'),
+      ),
+      193,
+    ),
+    (
+      _dataset(
+        'classification',
+        {'inputs': np.arange(9, dtype=np.int32), 'targets': np.array(1, np.int32)},
+      ),
+      193,
+    ),
+  ],
+)
+def test_every_kind_is_drawn(tmp_path, dataset, height):
+  draw(dataset, tmp_path / 'x.png')
+  with Image.open(tmp_path / 'x.png') as image:
+    assert image.size == (1200, height)
+    assert np.asarray(image.convert('L')).std() > 1
