@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -38,27 +39,25 @@ def check_image(path: str, whole: bool = False) -> None:
     else:
       whole = True
   if whole:
-    read_image(path, 3)
+    read_image(path)
 
 
-def read_image(path: str, channels: int) -> Image.Image:
+def read_image(path: str) -> Image.Image:
   """Reads an image file, upright.
 
   What means the same in 8-bit RGB becomes that: grayscale, black and white, palettes,
-  and an alpha channel, or a transparent colour, that makes nothing transparent. With
-  one channel, colours become their luma as Pillow has it (ITU-R 601-2). The rotation
-  that a camera notes (EXIF) is applied. Of a JPEG that holds several images it is the
-  first.
+  and an alpha channel, or a transparent colour, that makes nothing transparent. The
+  rotation that a camera notes (EXIF) is applied. Of a JPEG that holds several images it
+  is the first.
 
   Refused are, since 8-bit RGB could not hold what they mean: CMYK, Lab and YCbCr
   without a profile, 16 and 32 bits a channel, transparency, and animations.
 
   Args:
     path: the file: JPEG, PNG, WebP, BMP, GIF or TIFF.
-    channels: 3 or 1.
 
   Returns:
-    An image of mode 'RGB' or 'L'.
+    An image of mode 'RGB'.
 
   Raises:
     DataError: the file is missing, damaged, or refused.
@@ -69,64 +68,25 @@ def read_image(path: str, channels: int) -> Image.Image:
     alpha = image.convert('RGBA').getchannel('A') if _has_alpha(image) else None
     if alpha and np.asarray(alpha).min() < 255:
       raise DataError(f'{path}: it is transparent in places; {_EXPECTED}')
-    return image.convert('L' if channels == 1 else 'RGB')
+    return image.convert('RGB')
 
 
-def resize_and_crop(image: Image.Image, resize: int, size: int) -> np.ndarray:
-  """Returns the centre of an image whose shorter side was scaled to `resize`.
-
-  By Pillow's bilinear filter, which is antialiased.
-
-  Args:
-    image: of mode 'RGB' or 'L'.
-    resize: pixels of the shorter side.
-    size: pixels of both sides of what is cut out, up to `resize`.
-
-  Returns:
-    float32 `[size, size, channels]`, 0 to 1.
-
-  >>> resize_and_crop(Image.new('L', (8, 6), 255), 6, 4).shape
-  (4, 4, 1)
-  """
-  scale = resize / min(image.size)
-  width, height = (max(resize, round(side * scale)) for side in image.size)
-  image = image.resize((width, height), Image.Resampling.BILINEAR)
-  left, top = (width - size) // 2, (height - size) // 2
-  pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32)
-  return pixels.reshape(size, size, -1) / np.float32(255)
-
-
-class ImageFiles:
-  """Examples from image files, each read when it is asked for.
+class ImageRecords(Sequence[dict[str, Any]]):
+  """Records of 'image', a file read when it is asked for, and its 'label'.
 
   Args:
     paths: the files.
     labels: the class of each.
-    channels: 3 or 1.
-    prepare: makes the float32 array of an image of mode 'RGB' or 'L'.
   """
 
-  def __init__(
-    self,
-    paths: Sequence[str],
-    labels: Sequence[int],
-    channels: int,
-    prepare: Callable[[Image.Image], np.ndarray],
-  ):
-    self.paths = tuple(paths)
-    self.labels = np.array(labels, np.int32)
-    self._channels, self._prepare = channels, prepare
+  def __init__(self, paths: Sequence[str], labels: Sequence[int]):
+    self._paths, self._labels = tuple(paths), tuple(labels)
 
   def __len__(self) -> int:
-    return len(self.paths)
+    return len(self._paths)
 
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    image = read_image(self.paths[index], self._channels)
-    return {
-      'inputs': self._prepare(image),
-      'targets': self.labels[index],
-      'weights': np.array(1, np.float32),
-    }
+  def __getitem__(self, index: Any) -> Any:
+    return {'image': read_image(self._paths[index]), 'label': self._labels[index]}
 
 
 def _has_alpha(image: Image.Image) -> bool:

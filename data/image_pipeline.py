@@ -42,7 +42,8 @@ _AUTOMATIC = {
   'augmix': (AugMix,),
 }
 
-# Each with 'image': a file's path or bytes, or uint8 `[height, width, 3]`; and 'label'.
+# Each with 'image': a file's path or bytes, uint8 `[height, width, 3]`, or a
+# `PIL.Image` of mode 'RGB'; and 'label'.
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -50,8 +51,8 @@ class Images:
   """Examples from records of an image, encoded or not, and its label.
 
   Args:
-    records: each with 'image', the path of a file, its bytes, or an array, uint8
-      `[height, width, 3]`, and 'label', an integer.
+    records: each with 'image', the path of a file, its bytes, an array, uint8
+      `[height, width, 3]`, or a `PIL.Image` of mode 'RGB', and 'label', an integer.
     finish: makes an array of the `PIL.Image`. None leaves it as it is, for random
       transforms that go before `Normalize`.
   """
@@ -70,7 +71,10 @@ class Images:
   def __getitem__(self, index: int) -> dict[str, Any]:
     record = self._records[index]
     image = record['image']
-    image = to_image(image) if isinstance(image, np.ndarray) else decode(image)
+    if isinstance(image, np.ndarray):
+      image = to_image(image)
+    elif not isinstance(image, Image.Image):
+      image = decode(image)
     return {
       'inputs': image if self._finish is None else self._finish(image),
       'targets': np.array(record['label'], np.int32),

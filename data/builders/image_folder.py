@@ -1,13 +1,13 @@
 """A folder of your own images, in a folder for each class."""
 
 import concurrent.futures
-import functools
 import os
 from collections.abc import Iterator
 
 from ..dataset import Dataset
 from ..errors import DataError
-from ..image_files import EXTENSIONS, ImageFiles, check_image, resize_and_crop
+from ..image_files import EXTENSIONS, ImageRecords, check_image
+from ..image_pipeline import image_pipeline
 from ..partition import check_fraction, stratified
 from ..problems import Problems
 
@@ -18,12 +18,14 @@ def load(
   *,
   data_dir: str | os.PathLike[str] | None = None,
   path: str = '',
-  size: int = 224,
-  resize: int = 0,
-  channels: int = 3,
   test_folder: str = '',
   test_fraction: float = 0.2,
   seed: int = 0,
+  size: int = 0,
+  augment: str = 'standard',
+  preprocess: str = '',
+  color_jitter: float = 0.0,
+  erasing: float = 0.0,
   check: str = 'headers',
   on_bad: str = 'error',
 ) -> Dataset:
@@ -42,19 +44,21 @@ def load(
   Args:
     data_dir: nothing is kept.
     path: the folder.
-    size: pixels of both sides of what a network sees.
-    resize: pixels of an image's shorter side before the centre is cut out; 0 is `size`.
-    channels: 3 or 1.
     test_folder: which one has the test split, where there are several.
     test_fraction: the share of the images for testing, where no folder has them.
     seed: of the choice.
+    size: as in `image_pipeline`, like those that follow.
+    augment: see there.
+    preprocess: see there.
+    color_jitter: see there.
+    erasing: see there.
     check: what is read of each image before the start: 'headers', and the end of each
       file; or 'all', which decodes it, and so finds damage within too. What is not
       found at the start is an error when that image's turn comes.
     on_bad: 'error', or 'skip' to leave out, and count, what is found at the start.
 
   Returns:
-    A classification of float32 `[size, size, channels]`.
+    A classification of float32 `[size, size, 3]` images, normalised.
 
   Raises:
     ValueError: an option can't be used.
@@ -62,14 +66,13 @@ def load(
   """
   del data_dir
   check_fraction(test_fraction)
-  resize = resize or size
-  if not 1 <= size <= resize:
-    raise ValueError(
-      f'size is {size} and resize {resize}, but must be 1 or more, and size up to '
-      'resize'
-    )
-  if channels not in (1, 3):
-    raise ValueError(f'channels is {channels}, but must be 1 or 3')
+  pipeline = image_pipeline(
+    size=size,
+    augment=augment,
+    preprocess=preprocess,
+    color_jitter=color_jitter,
+    erasing=erasing,
+  )
   if check not in ('headers', 'all'):
     raise ValueError(f"check is {check!r}, but must be 'headers' or 'all'")
   if not path:
@@ -102,21 +105,13 @@ def load(
   problems.report()
   if not test:
     raise DataError(f'{test_folder or path}: no images to test')
-  prepare = functools.partial(resize_and_crop, resize=resize, size=size)
-  return Dataset(
-    name='image_folder',
-    task='classification',
-    classes=classes,
-    splits={
-      split: ImageFiles(
-        [file for _, file in images],
-        [classes.index(name) for name, _ in images],
-        channels,
-        prepare,
-      )
-      for split, images in [('train', train), ('test', test)]
-    },
+  train_records, test_records = (
+    ImageRecords(
+      [file for _, file in images], [classes.index(name) for name, _ in images]
+    )
+    for images in (train, test)
   )
+  return pipeline.dataset('image_folder', classes, train_records, test_records)
 
 
 def _split_folders(path: str, test_folder: str) -> tuple[str, str]:

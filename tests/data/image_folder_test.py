@@ -13,8 +13,10 @@ from PIL import Image
 
 from convscan import data
 from convscan.data import partition
+from convscan.data.transforms import published
 
-COLOURS = {'cats': (250, 20, 30), 'dogs': (10, 200, 60)}
+CLASSES = ('cats', 'dogs')
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 def _save(path, image, **options):
@@ -22,10 +24,11 @@ def _save(path, image, **options):
   image.save(path, **options)
 
 
-def _fill(root, count=4, classes=tuple(COLOURS), suffix='.png'):
-  for name in classes:
+def _fill(root, count=4):
+  """Saves images whose colour says which each is."""
+  for c, name in enumerate(CLASSES):
     for i in range(count):
-      _save(root / name / f'{i}{suffix}', Image.new('RGB', (6, 5), COLOURS[name]))
+      _save(root / name / f'{i}.png', Image.new('RGB', (6, 5), (i, c, 0)))
   return root
 
 
@@ -33,9 +36,19 @@ def _open(path, **options):
   return data.build('image_folder', path=str(path), **{'size': 4} | options)
 
 
-def _files(dataset, root, split):
-  paths = dataset.splits[split].paths
-  return {path.removeprefix(f'{root}/') for path in paths}
+def _pixels(example):
+  """What the image was before it was normalised, 0 to 255."""
+  return (example['inputs'] * STD + MEAN) * 255
+
+
+def _files(dataset, split):
+  """The files of `_fill` in a split."""
+  source, names = dataset.splits[split], set()
+  for index in range(len(source)):
+    i, c, _ = np.round(_pixels(source[index])[0, 0]).astype(int)
+    assert source[index]['targets'] == c
+    names.add(f'{CLASSES[c]}/{i}.png')
+  return names
 
 
 def test_classes_are_folders_and_pixels_pillows(tmp_path):
@@ -44,41 +57,42 @@ def test_classes_are_folders_and_pixels_pillows(tmp_path):
     _fill(tmp_path / split, 1)
     _save(tmp_path / split / 'dogs' / 'deep' / 'x.PNG', Image.fromarray(pixels))
   (tmp_path / 'train/cats/.DS_Store').write_bytes(b'no image')
-  dataset = _open(tmp_path, size=5, resize=5)
-  assert (dataset.task, dataset.classes) == ('classification', ('cats', 'dogs'))
+  dataset = _open(tmp_path, preprocess='resnet50', size=0)
+  assert (dataset.task, dataset.classes) == ('classification', CLASSES)
+  expected = published('resnet50')(Image.fromarray(pixels))
   for source in dataset.splits.values():
     assert [source[i]['targets'].item() for i in range(len(source))] == [0, 1, 1]
-    example = source[2]
-    assert {k: (v.shape, v.dtype) for k, v in example.items()} == {
-      'inputs': ((5, 5, 3), np.float32),
+    assert {k: (v.shape, v.dtype) for k, v in source[2].items()} == {
+      'inputs': ((224, 224, 3), np.float32),
       'targets': ((), np.int32),
       'weights': ((), np.float32),
     }
-    # Half the size, by the area under a triangle two pixels wide on each side; the
-    # middle five columns of ten.
-    taps = np.array([1, 3, 3, 1]) / 8
-    rows = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode='edge').astype(float)
-    for row, column in [(1, 0), (2, 2), (3, 4)]:
-      window = rows[2 * row : 2 * row + 4, 2 * (column + 2) : 2 * (column + 2) + 4]
-      expected = np.einsum('i,j,ijc->c', taps, taps, window) / 255
-      np.testing.assert_allclose(
-        example['inputs'][row, column], expected, atol=1.1 / 255
-      )
+    np.testing.assert_array_equal(source[2]['inputs'], expected)
 
 
-@pytest.mark.parametrize('channels', [1, 3])
-def test_what_means_the_same_is_converted(channels, tmp_path):
-  grey, colour = 90, (255, 0, 0)
+def test_images_are_augmented_while_training(tmp_path):
+  _fill(tmp_path / 'train'), _fill(tmp_path / 'test')
+  pixels = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+  for file in (tmp_path / 'train').rglob('*.png'):
+    Image.fromarray(pixels).save(file)
+  batches = data.train_batches(_open(tmp_path), 8, 0, num_threads=0)
+  assert len(np.unique(next(batches)['inputs'], axis=0)) == 8
+  batches = data.train_batches(_open(tmp_path, augment=''), 8, 0, num_threads=0)
+  assert len(np.unique(next(batches)['inputs'], axis=0)) == 1
+
+
+def test_what_means_the_same_is_converted(tmp_path):
+  grey, colour = (90, 90, 90), (255, 0, 0)
   palette = Image.new('P', (6, 6), 1)
   palette.putpalette([0, 0, 0, *colour])
   images = {
-    '1.png': (Image.new('1', (6, 6), 1), 255),
-    'l.png': (Image.new('L', (6, 6), grey), grey),
+    '1.png': (Image.new('1', (6, 6), 1), (255, 255, 255)),
+    'l.png': (Image.new('L', (6, 6), 90), grey),
     'p.png': (palette, colour),
     'rgba.png': (Image.new('RGBA', (6, 6), (*colour, 255)), colour),
-    'la.png': (Image.new('LA', (6, 6), (grey, 255)), grey),
+    'la.png': (Image.new('LA', (6, 6), (90, 255)), grey),
     'p.gif': (palette, colour),
-    'l.tif': (Image.new('L', (6, 6), grey), grey),
+    'l.tif': (Image.new('L', (6, 6), 90), grey),
     'rgb.bmp': (Image.new('RGB', (6, 6), colour), colour),
     'rgb.webp': (Image.new('RGB', (6, 6), colour), colour),
   }
@@ -86,14 +100,11 @@ def test_what_means_the_same_is_converted(channels, tmp_path):
     for name, (image, _) in images.items():
       options = {'lossless': True} if name.endswith('webp') else {}
       _save(tmp_path / split / 'a' / name, image, **options)
-    _save(tmp_path / split / 'b' / 'l.jpg', Image.new('L', (6, 6), grey))
-  source = _open(tmp_path, channels=channels).splits['train']
+    _save(tmp_path / split / 'b' / 'l.jpg', Image.new('L', (6, 6), 90))
+  source = _open(tmp_path).splits['train']
   for i, name in enumerate(sorted(images)):
-    value = images[name][1]
-    if channels == 1 and value == colour:
-      value = round(0.299 * 255)  # the luma of red
-    expected = np.broadcast_to(np.float32(value) / 255, (4, 4, channels))
-    np.testing.assert_allclose(source[i]['inputs'], expected, atol=1e-6, err_msg=name)
+    expected = np.broadcast_to(images[name][1], (4, 4, 3))
+    np.testing.assert_allclose(_pixels(source[i]), expected, atol=1e-3, err_msg=name)
 
 
 def test_a_photograph_is_turned_upright(tmp_path):
@@ -103,8 +114,9 @@ def test_a_photograph_is_turned_upright(tmp_path):
   exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
   _fill(tmp_path / 'train'), _fill(tmp_path / 'test')
   _save(tmp_path / 'train/cats/0.png', image, exif=exif)
-  shown = _open(tmp_path, size=8).splits['train'][0]['inputs'][..., 0]
-  np.testing.assert_array_equal(shown, np.tile([0, 0, 0, 0, 1, 1, 1, 1], (8, 1)))
+  shown = _pixels(_open(tmp_path, size=8).splits['train'][0])
+  assert shown[:, :3].max() < 1
+  assert shown[:, 5:].min() > 254
 
 
 def test_a_file_is_for_testing_by_its_hash(tmp_path):
@@ -115,12 +127,12 @@ def test_a_file_is_for_testing_by_its_hash(tmp_path):
     digest = hashlib.sha256(f'5:{name}'.encode()).hexdigest()
     return int(digest[:16], 16) / 16**16
 
-  names = [f'{c}/{i}.png' for c in COLOURS for i in range(20)]
+  names = [f'{c}/{i}.png' for c in CLASSES for i in range(20)]
   expected = {name for name in names if fraction(name) < 0.3}
   assert 5 < len(expected) < 20
-  assert _files(dataset, tmp_path, 'test') == expected
-  assert _files(dataset, tmp_path, 'train') == set(names) - expected
-  other = _files(_open(tmp_path, test_fraction=0.3, seed=6), tmp_path, 'test')
+  assert _files(dataset, 'test') == expected
+  assert _files(dataset, 'train') == set(names) - expected
+  other = _files(_open(tmp_path, test_fraction=0.3, seed=6), 'test')
   assert other != expected
 
 
@@ -130,10 +142,10 @@ def test_none_changes_sides_when_others_come_and_every_class_is_on_both(tmp_path
   _fill(tmp_path, 30)
   after = _open(tmp_path, test_fraction=0.4)
   for split in ('train', 'test'):
-    assert _files(before, tmp_path, split) < _files(after, tmp_path, split)
+    assert _files(before, split) < _files(after, split)
   for fraction in (0.001, 0.999):
     for source in _open(tmp_path, test_fraction=fraction).splits.values():
-      assert set(source.labels) == {0, 1}
+      assert {int(source[i]['targets']) for i in range(len(source))} == {0, 1}
 
 
 def test_a_share_is_a_share_within_each_label():
@@ -164,7 +176,7 @@ def _bytes(image, kind, **options):
 NOISE = Image.fromarray(
   np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 )
-FRAMES = [Image.new('RGB', (6, 6), c) for c in COLOURS.values()]
+FRAMES = [Image.new('RGB', (6, 6), c) for c in ('red', 'blue')]
 TRANSPARENT = Image.new('RGBA', (6, 6), (1, 2, 3, 255))
 TRANSPARENT.putpixel((3, 3), (1, 2, 3, 254))
 BAD = {
@@ -207,7 +219,7 @@ def test_a_bad_file_is_named_or_left_out_and_counted(name, tmp_path, caplog):
   (line,) = caplog.messages
   assert line.startswith(f'{tmp_path}: left out 1: {tmp_path}/cats/{name}: ')
   for split in ('train', 'test'):
-    assert _files(dataset, tmp_path, split) == _files(good, tmp_path, split)
+    assert _files(dataset, split) == _files(good, split)
 
 
 def test_many_bad_files_are_one_line(tmp_path, caplog):
@@ -274,9 +286,11 @@ def test_train_may_be_a_class(tmp_path):
   ('options', 'message'),
   [
     ({'path': ''}, r"path is '', but must be a folder with a folder for each class"),
-    ({'size': 0}, r'size is 0 and resize 0, but'),
-    ({'size': 8, 'resize': 7}, r'size is 8 and resize 7, but'),
-    ({'channels': 2}, r'channels is 2, but must be 1 or 3'),
+    ({'size': -1}, r'size: got -1'),
+    ({'augment': 'all'}, r"augment: got 'all'"),
+    ({'preprocess': 'resnet'}, r"'resnet'"),
+    ({'augment': '', 'erasing': 0.1}, r'erasing: got 0\.1'),
+    ({'augment': '', 'color_jitter': 0.1}, r'color_jitter: got 0\.1'),
     ({'test_fraction': 1.0}, r'test_fraction is 1\.0, but'),
     ({'check': 'some'}, r"check is 'some', but"),
     ({'on_bad': 'ignore'}, r"on_bad is 'ignore', but must be 'error' or 'skip'"),

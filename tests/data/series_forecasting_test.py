@@ -155,6 +155,13 @@ def test_parquet_gives_what_csv_gives(tmp_path):
           np.testing.assert_array_equal(one[key], other[key])
 
 
+def test_a_category_that_is_missing_is_named(tmp_path):
+  ids = pa.array([*'ab', ''] * 10).dictionary_encode()
+  pq.write_table(pa.table({'id': ids, 'x': range(30)}), tmp_path / 'x.parquet')
+  with pytest.raises(data.DataError, match=r"row 3: column 'id' is missing"):
+    _plain(tmp_path / 'x.parquet', series='id')
+
+
 def test_dates_of_parquet_are_sorted(tmp_path):
   days = [datetime.date(2020, 1, 31) - datetime.timedelta(d) for d in range(30)]
   pq.write_table(pa.table({'day': days, 'x': range(30)}), tmp_path / 'x.pq')
@@ -244,10 +251,11 @@ def test_a_series_shorter_than_its_window_is_named_or_skipped(tmp_path, caplog):
   source = _open(path, on_bad='skip').splits['train']
   assert len(source) == len(whole.splits['train'])
   assert 'left out 1: ' in caplog.messages[0]
-  with pytest.raises(
-    data.DataError, match=r'24 rows to train and 6 to test; expected 34'
-  ):
-    _plain(_lines(tmp_path, 't,x', *ROWS), length=30, horizon=4, test_fraction=0.2)
+  path = _lines(tmp_path, 't,x', *ROWS)
+  for length in (30, 4):  # too long for both parts, and for the second
+    message = rf'24 rows to train and 6 to test; expected {length + 4}'
+    with pytest.raises(data.DataError, match=message):
+      _plain(path, length=length, horizon=4, test_fraction=0.2)
 
 
 def test_rows_without_a_place_in_time_are_never_skipped(tmp_path):

@@ -59,6 +59,12 @@ def test_a_text_without_a_line_there_is_cut_where_it_is(content, tmp_path):
   assert len(_test_targets(dataset)) == 5
 
 
+def test_a_byte_order_mark_is_no_character(tmp_path):
+  (tmp_path / 'x.txt').write_bytes(TEXT.encode('utf-8-sig'))
+  dataset = _open(tmp_path / 'x.txt')
+  assert set(dataset.classes) == {*TEXT, '\x00', '<unk>'}
+
+
 def test_files_are_for_testing_by_their_hash(tmp_path):
   names = [f'{folder}{i}.txt' for folder in ('', 'deep/er/') for i in range(20)]
   for name in [*names, 'other.md']:
@@ -166,6 +172,9 @@ def test_a_tokenizer_file_gives_what_its_library_does(name, tokenizer_files, tmp
   np.testing.assert_array_equal(dataset.encode(text), np.array(encode(text)) + 1)
   assert dataset.encode(text).dtype == np.int32
   assert dataset.decode(dataset.encode(text)) == decode(encode(text)) == text
+  if name == 'bpe.json':
+    strange = encode('the ж')
+    assert '[UNK]' in dataset.decode(np.array(strange) + 1)
   ids = dataset.encode(text)
   assert dataset.decode([0, *ids, 0, *ids]) == f'\x00{text}\x00{text}'
 
@@ -207,7 +216,7 @@ def test_bad_files_are_named_or_left_out_and_counted(tmp_path, caplog):
   for i in range(4):
     _write(tmp_path / f'{i}.txt')
   whole = _open(tmp_path)
-  (tmp_path / 'bad.txt').write_bytes(b'one\ntwo \xff\n')
+  (tmp_path / 'bad.txt').write_bytes(b'one\ntwo \xff\n\n\nthree\n')
   message = r'bad\.txt.* line 2: byte 8 of the file, 0xff, is not utf-8; expected text'
   with pytest.raises(data.DataError, match=message):
     _open(tmp_path)
