@@ -29,6 +29,7 @@ def test_writes_every_row(tmp_path: pathlib.Path) -> None:
     seconds = row['seconds']
     assert row['ratios'] == {'flax': seconds['flax'] / seconds['ours']}
     assert min(row['compile_seconds'].values()) > 0.1
-  # The reverse pass keeps the maps of the forward pass.
-  assert training['peak_mib']['flax'] > 1.5 * inference['peak_mib']['flax'] > 0
+  # The reverse pass keeps the maps of the forward pass; the first alone, of 16 x 16
+  # pixels and 64 channels, has 1/8 MiB.
+  assert training['peak_mib']['flax'] > 1.5 * inference['peak_mib']['flax'] > 1.5 / 8
   assert path.with_suffix('.md').read_text().encode() in done.stdout
