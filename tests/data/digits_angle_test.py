@@ -34,6 +34,8 @@ def test_targets_are_the_angles():
       example['inputs'][..., 0], _turned(image, angle), atol=1e-5
     )
     angles.append(angle)
+    assert example['weights'] == 1
+    assert dataset.splits['test'][index]['targets'] == angle  # the same each time
   assert -0.5 < min(angles) < -0.45
   assert 0.45 < max(angles) < 0.5
   (by_chance,) = dataset.augment
@@ -46,6 +48,7 @@ def test_targets_are_the_angles():
   assert example['targets'].dtype == np.float32
 
 
-def test_an_angle_that_can_not_be():
-  with pytest.raises(ValueError, match='max_angle is 4, but must be above 0'):
-    data.build('digits_angle', max_angle=4)
+@pytest.mark.parametrize('angle', [0, 4])
+def test_an_angle_that_can_not_be(angle):
+  with pytest.raises(ValueError, match=f'max_angle is {angle}, but must be above 0'):
+    data.build('digits_angle', max_angle=angle)

@@ -27,6 +27,7 @@ def test_windows_are_followed_by_their_targets():
     for i in (0, 5, len(source) - 1):
       np.testing.assert_array_equal(source[i]['inputs'][:, 0], part[i : i + 10])
       np.testing.assert_array_equal(source[i]['targets'][:, 0], part[i + 10 : i + 14])
+      assert source[i]['weights'].tolist() == [1, 1, 1, 1]
     with pytest.raises(IndexError):
       source[len(source)]
 

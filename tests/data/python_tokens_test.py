@@ -25,6 +25,11 @@ def test_the_test_counts_every_character_once():
   text = ''.join(map(chr, np.concatenate(counted)))
   whole = ''.join(map(python_tokens._source, python_tokens.TEST_MODULES))
   assert text == ''.join(c if ord(c) < 128 else '\0' for c in whole)
+  tags = np.concatenate([e['targets'][e['weights'] > 0] for e in examples])
+  expected = map(
+    python_tokens.tags, map(python_tokens._source, python_tokens.TEST_MODULES)
+  )
+  np.testing.assert_array_equal(tags, np.concatenate(list(expected)))
   assert {e['inputs'].shape for e in examples} == {(100,)}
   assert all(e[k].dtype == np.int32 for e in examples for k in ('inputs', 'targets'))
   assert not set(python_tokens.MODULES) & set(python_tokens.TEST_MODULES)
