@@ -101,7 +101,7 @@ def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
   folder = f'--data_dir={tmp_path}'
   with offered(tmp_path / 's', monkeypatch, cifar.FILES, 'cifar100', contents):
     status, out, err = run(
-      prepare, monkeypatch, capsys, 'cifar100', '--labels', 'coarse', '--flip', folder
+      prepare, monkeypatch, capsys, 'cifar100', '--labels', 'coarse', '--noflip', folder
     )
   assert (status, err) == (0, '')
   assert '20 classes: coarse_0, ' in out
@@ -223,8 +223,8 @@ RNG = np.random.default_rng(0)
     (
       _dataset(
         'language_model',
-        {'inputs': np.arange(4, dtype=np.int32), 'targets': np.arange(4)},
-        classes=('\0', '$', '\n', '\u4e2d'),
+        {'inputs': np.array([1, 2, 1, 3, 4], np.int32), 'targets': np.arange(5)},
+        classes=('\0', '$', '\\frac', '\n', '\u4e2d'),
       ),
       193,
     ),
