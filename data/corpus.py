@@ -71,6 +71,7 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   def _generate_examples(
     self, folder: str, split: str, vocabulary: Vocabulary
   ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    tokens = 0
     for index, piece in enumerate(self.pieces(folder, split)):
       if isinstance(piece, bytes):
         ids = np.frombuffer(piece, np.uint8)
@@ -80,6 +81,9 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         except ValueError as e:
           raise DataError(f'{folder}: {split}: {e}') from None
       yield index, {'ids': ids.astype(self.DTYPE)}
+      tokens += len(ids)
+    if not tokens:
+      raise DataError(f'{folder}: {split} has no text')
 
 
 def open_corpus(

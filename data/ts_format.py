@@ -26,11 +26,11 @@ class LabelledSeries:
 def read_ts(lines: Iterable[str], path: str) -> LabelledSeries:
   """Reads a .ts file of labelled series, as sktime and aeon specify it.
 
-  Comments begin with #, and the header's lines with @; of these, `@classLabel` must be
-  `true` with the labels, `@timeStamps` not `true`, `@equalLength` is kept, and what the
-  others say is seen in the data. After `@data` a series is a line: its channels,
-  separated by a colon, and its label. Values are separated by commas; one that is
-  missing is ? or NaN.
+  Comments begin with # or %, and the header's lines with @; of these, `@classLabel`
+  must be `true` with the labels, `@timeStamps` not `true`, `@equalLength` is kept, and
+  what the others say is seen in the data. After `@data` a series is a line: its
+  channels, separated by a colon, and its label. Values are separated by commas; one
+  that is missing is ? or NaN.
 
   Args:
     lines: the file's.
@@ -51,7 +51,7 @@ def read_ts(lines: Iterable[str], path: str) -> LabelledSeries:
   classes: tuple[str, ...] = ()
   equal_length = False
   for row, line in enumerate(map(str.strip, lines), 1):
-    if not line or line.startswith('#'):
+    if not line or line.startswith(('#', '%')):
       continue
     try:
       if 'data' in header:

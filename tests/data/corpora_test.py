@@ -1,5 +1,6 @@
 """Language models' texts from small files of their formats."""
 
+import io
 import itertools
 import zipfile
 
@@ -16,6 +17,7 @@ from convscan.data.builders import (
   tiny_shakespeare,
   wikitext,
 )
+from convscan.data.corpus import lines
 
 RNG = np.random.default_rng(0)
 TEXT8 = ' anarchism originated as a term of abuse' + ''.join(
@@ -163,6 +165,18 @@ def test_tiny_shakespeare(served, tmp_path, monkeypatch, unit):
   check(dataset, dict(zip(('train', 'validation', 'test'), parts, strict=True)), 8)
 
 
+def test_pieces_of_a_large_file_are_whole_lines():
+  rows = [f'{i} žluťoučký kůň' for i in range(100_000)]
+  text = '\n'.join(rows).encode()
+  pieces = [*lines(io.BytesIO(text), 'a.txt')]
+  assert len(pieces) == 3
+  assert ''.join(pieces).encode() == text
+  assert all(piece.endswith('\n') for piece in pieces[:-1])
+  wrong = text.replace('99000 ž'.encode(), b'99000 \xbe')
+  with pytest.raises(DataError, match=r'a\.txt, row 99001: byte 0xbe is no UTF-8'):
+    [*lines(io.BytesIO(wrong), 'a.txt')]
+
+
 def broken(served, tmp_path, monkeypatch, module, files):
   monkeypatch.setattr(module, 'FILES', files)
   with pytest.raises(DataError) as caught:
@@ -181,6 +195,12 @@ def test_an_archive_without_the_file(served, tmp_path, monkeypatch):
   files = zipped(served, 'enwik8.zip', {'enwik9': ENWIK8})
   said = broken(served, tmp_path, monkeypatch, enwik8, files)
   assert said.endswith("enwik8.zip: has no file 'enwik8'")
+
+
+def test_a_split_without_text(served, tmp_path, monkeypatch):
+  files = zipped(served, 'enwik8.zip', {'enwik8': b'a' * 9})
+  said = broken(served, tmp_path, monkeypatch, enwik8, files)
+  assert said.endswith('downloads/enwik8: validation has no text')
 
 
 def test_a_truncated_archive(served, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from convscan.data.builders import uea
 from convscan.data.ts_format import read_ts
 
 HEADER = """# The data are two channels
-# of a toy: @nothing
+%# of a toy: @nothing
 @problemName Toy
 @timestamps false
 @missing true

@@ -34,8 +34,10 @@ def build(config: Any, dataset: Any) -> Task:
   """Returns the task of a config, with its loss, for a dataset.
 
   Raises:
-    ConfigError: a key of `config.loss` can't be used.
+    ConfigError: a key of `config.loss` can't be used, or the model reads fewer tokens
+      than the dataset has.
   """
+  _check_vocabulary(config, dataset)
   loss, classes = config.loss, dataset.classes
   numbers = config.task in ('regression', 'forecasting')
   choose('config.loss.name', loss.name, LOSSES)
@@ -73,6 +75,16 @@ def build(config: Any, dataset: Any) -> Task:
       unit=dataset.tokens.unit,
     ),
   )
+
+
+def _check_vocabulary(config: Any, dataset: Any) -> None:
+  size = config.model.get('vocab_size')
+  # Inside of jit a token out of range is no error, and means nothing.
+  if dataset.vocabulary and size is not None and size < len(dataset.vocabulary):
+    raise ConfigError(
+      f'config.model.vocab_size: {size}; expected {len(dataset.vocabulary)} or more, '
+      f'the tokens of {config.data.name!r}'
+    )
 
 
 def _origin(dataset: Any) -> Any:
