@@ -151,7 +151,14 @@ _MODELS: dict[str, dict[str, tuple[str, ...]]] = {
       'lstm_recursive_forecaster',
     ),
     '.rnn.language_model': ('awd_lstm_lm', 'elman_lm', 'gru_lm', 'lstm_lm'),
-    '.rnn.tagger': ('elman_tagger', 'gru_tagger', 'lstm_tagger'),
+    '.rnn.tagger': (
+      'elman_causal_tagger',
+      'elman_tagger',
+      'gru_causal_tagger',
+      'gru_tagger',
+      'lstm_causal_tagger',
+      'lstm_tagger',
+    ),
   },
 }
 

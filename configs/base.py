@@ -23,6 +23,16 @@ def get_config() -> ConfigDict:
   # prepared in data_dir: '' is TFDS's own, ~/tensorflow_datasets or $TFDS_DATA_DIR.
   config.data = ConfigDict({'name': '', 'data_dir': ''})
 
+  # Sequences of several lengths: each batch has examples of about the same length, and
+  # is padded to one of so many lengths, chosen to pad as little as can be. The step is
+  # compiled for each of them. 0 pads all to the longest, in an order of chance alone.
+  config.length_buckets = 0
+  # Language models: each batch goes on in the text, row by row, where the one before it
+  # ended, and so does the model's state; gradients end at the batch's start (truncated
+  # back-propagation through time). A document starts afresh, and so does an epoch.
+  # Documents to test are read as they are without it.
+  config.carry_state = False
+
   # Processes that read and augment, besides the run's own threads, where these are not
   # fast enough; the batches are the same.
   config.num_reader_workers = 0

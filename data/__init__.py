@@ -8,7 +8,8 @@
 >>> next(batches)['inputs'].shape
 (32, 8, 8, 1)
 
-A new dataset is a file in `builders` and a row in the table below.
+A new dataset is a file in `builders`, or a task drawn at will one in `synthetic`, and a
+row in the table below.
 """
 
 import difflib
@@ -21,12 +22,14 @@ from typing import Any
 from .dataset import Dataset, Example, Source
 from .errors import DataError
 from .pipeline import eval_batches, train_batches
+from .text import StreamWindows
 
 __all__ = [
   'DataError',
   'Dataset',
   'Example',
   'Source',
+  'StreamWindows',
   'build',
   'eval_batches',
   'names',
@@ -35,29 +38,45 @@ __all__ = [
 
 # Name: (module, function). Imported when asked for, so one set never costs another.
 _LOADERS = {
+  'adding': ('.synthetic.adding', 'load'),
   'ag_news': ('.builders.ag_news', 'load'),
+  'arrays': ('.builders.arrays', 'load'),
   'cifar10': ('.builders.cifar', 'cifar10'),
   'cifar100': ('.builders.cifar', 'cifar100'),
+  'copy_memory': ('.synthetic.copying', 'load_memory'),
+  'counting': ('.synthetic.counting', 'load'),
   'digits': ('.builders.digits', 'load'),
   'digits_angle': ('.builders.digits_angle', 'load'),
   'digits_pixels': ('.builders.digits_pixels', 'load'),
+  'dyck': ('.synthetic.dyck', 'load'),
   'electricity': ('.builders.electricity', 'load'),
   'emnist': ('.builders.idx', 'emnist'),
   'enwik8': ('.builders.enwik8', 'load'),
   'fashion_mnist': ('.builders.idx', 'fashion_mnist'),
+  'image_folder': ('.builders.image_folder', 'load'),
   'imagenet2012': ('.builders.imagenet2012', 'load'),
   'imagenette': ('.builders.imagenette', 'load'),
   'imdb_reviews': ('.builders.imdb_reviews', 'load'),
+  'induction': ('.synthetic.recall', 'load_induction'),
   'jena_climate': ('.builders.jena_climate', 'load'),
   'kmnist': ('.builders.idx', 'kmnist'),
   'mackey_glass': ('.builders.mackey_glass', 'load'),
   'mnist': ('.builders.idx', 'mnist'),
+  'modular_arithmetic': ('.synthetic.modular_arithmetic', 'load'),
+  'mqar': ('.synthetic.recall', 'load_mqar'),
+  'parity': ('.synthetic.parity', 'load'),
   'penn_treebank': ('.builders.penn_treebank', 'load'),
+  'pixels': ('.synthetic.pixels', 'load'),
   'pydoc_topics': ('.builders.pydoc_topics', 'load'),
   'python_tokens': ('.builders.python_tokens', 'load'),
+  'selective_copy': ('.synthetic.copying', 'load_selective'),
+  'series_classification': ('.builders.series_classification', 'load'),
+  'series_forecasting': ('.builders.series_forecasting', 'load'),
   'speech_commands': ('.builders.speech_commands', 'load'),
   'svhn': ('.builders.svhn', 'load'),
+  'temporal_order': ('.synthetic.temporal_order', 'load'),
   'text8': ('.builders.text8', 'load'),
+  'text_files': ('.builders.text_files', 'load'),
   'tiny_shakespeare': ('.builders.tiny_shakespeare', 'load'),
   'uea': ('.builders.uea', 'load'),
   'wikitext103': ('.builders.wikitext', 'wikitext103'),
@@ -68,8 +87,8 @@ _LOADERS = {
 def names() -> list[str]:
   """Returns the names that `build` knows, sorted.
 
-  >>> names()[:2]
-  ['ag_news', 'cifar10']
+  >>> {'digits', 'image_folder'} <= set(names())
+  True
   """
   return sorted(_LOADERS)
 

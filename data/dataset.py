@@ -1,7 +1,7 @@
 """What every dataset looks like to the code that trains on it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 import grain
@@ -9,12 +9,17 @@ import numpy as np
 
 from .vocabulary import Vocabulary
 
-# 'inputs', 'targets' and 'weights'; a target of weight 0 is not counted.
+# 'inputs', 'targets', 'weights' and, of padded sequences, 'lengths'; see `Dataset`.
 Example: TypeAlias = dict[str, np.ndarray]
 
 
 class Source(Protocol):
-  """Examples by position: `source[i]` for `0 <= i < len(source)`."""
+  """Examples by position: `source[i]` for `0 <= i < len(source)`.
+
+  It may have a method `get_batch(indices)` too, which returns at once what stacking
+  `source[i]` for all i of int64 `indices [batch]` would; and an attribute `lengths`,
+  int `[examples]`, which spares reading them all to sort them by length.
+  """
 
   def __len__(self) -> int: ...
 
@@ -27,7 +32,9 @@ class Dataset:
 
   Each example is a dict of numpy arrays, `inputs`, `targets` and `weights`. Weights are
   float32, one a target; one of weight 0 is not counted, neither in a loss nor in a
-  metric. `task` says what targets are:
+  metric. Sequences padded to one length have `lengths` too, int32 `[]`: how many of
+  their first steps are real, 1 or more; what lies past them changes nothing, and
+  targets there do not count. `task` says what targets are:
 
   * 'classification': a class, int32 `[]`, or shares of all, float32 `[classes]`, of an
     image, float32 `[height, width, channels]`, in 0 to 1 or, where the set says so,
@@ -52,6 +59,8 @@ class Dataset:
     augment: random transforms of one example, applied in order while training.
     raw: what they are applied to, where that is not `splits['train']`: the same
       examples before they are fit for a network, such as images of any size.
+    finish: what is done to a training batch at last, once its examples are stacked and
+      have come from the process that made them, such as turning 8 bits into floats.
     vocabulary: the tokens of its texts, where these are no characters or where what
       `inputs` hold is no class.
     license: what the makers of the set allow, or '' where it is not known.
@@ -70,6 +79,7 @@ class Dataset:
   splits: Mapping[str, Source]
   augment: tuple[grain.transforms.RandomMap, ...] = ()
   raw: Source | None = None
+  finish: Callable[[Example], Example] | None = None
   vocabulary: Vocabulary | None = None
   license: str = ''
 

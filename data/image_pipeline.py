@@ -8,8 +8,8 @@
 >>> dataset.splits['test'][0]['inputs'].shape
 (24, 24, 3)
 
-A set of images takes `size`, `augment`, `preprocess`, `color_jitter` and `erasing` as its
-own options, and hands them on.
+A set of images takes `size`, `augment`, `preprocess`, `color_jitter` and `erasing` as
+its own options, and hands them on.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ import grain
 import numpy as np
 from PIL import Image
 
-from .dataset import Dataset
+from .dataset import Dataset, Example
 from .transforms import (
   AugMix,
   ColorJitter,
@@ -33,7 +33,7 @@ from .transforms import (
   decode,
   published,
 )
-from .transforms.image_map import to_image
+from .transforms.image_map import ToArray, to_image
 
 _AUTOMATIC = {
   'standard': (),
@@ -53,7 +53,7 @@ class Images:
     records: each with 'image', the path of a file, its bytes, or an array, uint8
       `[height, width, 3]`, and 'label', an integer.
     finish: makes an array of the `PIL.Image`. None leaves it as it is, for random
-      transforms that end with `Normalize`.
+      transforms that go before `Normalize`.
   """
 
   def __init__(
@@ -84,12 +84,13 @@ class ImagePipeline:
 
   Attributes:
     preprocess: what is done to an image to evaluate it: resized, cropped, normalised.
-    augment: what is done to train on it, in order; the same size and normalisation
-      come out. Empty: what is done to evaluate it.
+    augment: what is done to train on it, in order. Empty: what is done to evaluate it.
+    finish: what is done to a batch of that at last, see `Dataset`.
   """
 
   preprocess: Preprocessing
-  augment: tuple[grain.transforms.RandomMap, ...]
+  augment: tuple[grain.transforms.RandomMap, ...] = ()
+  finish: Callable[[Example], Example] | None = None
 
   def dataset(
     self, name: str, classes: Sequence[str], train: Records, test: Records
@@ -108,6 +109,7 @@ class ImagePipeline:
       },
       augment=self.augment,
       raw=Images(train, None) if self.augment else None,
+      finish=self.finish,
     )
 
 
@@ -145,7 +147,7 @@ def image_pipeline(
     for name, value in (('color_jitter', color_jitter), ('erasing', erasing)):
       if value:
         raise ValueError(f"{name}: got {value}, expected 0, since augment is ''")
-    return ImagePipeline(steps, ())
+    return ImagePipeline(steps)
   if augment not in _AUTOMATIC:
     raise ValueError(
       f'augment: got {augment!r}, expected one of {", ".join(_AUTOMATIC)}, or ""'
@@ -161,7 +163,7 @@ def image_pipeline(
       )
     )
   transforms += [make() for make in _AUTOMATIC[augment]]
-  transforms.append(steps.normalize)
-  if erasing:
-    transforms.append(RandomErasing(erasing))
-  return ImagePipeline(steps, tuple(transforms))
+  if erasing:  # of what is normalised, so that nothing is left
+    transforms += [steps.normalize, RandomErasing(erasing)]
+    return ImagePipeline(steps, tuple(transforms))
+  return ImagePipeline(steps, (*transforms, ToArray()), steps.normalize.finish)

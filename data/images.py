@@ -30,6 +30,16 @@ class LabelledImages:
       'weights': np.array(1, np.float32),
     }
 
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the examples at `indices [batch]`, stacked."""
+    records = [self._records[int(index)] for index in indices]
+    images = np.stack([record['image'] for record in records])
+    return {
+      'inputs': images.astype(np.float32) / self._maximum,
+      'targets': np.array([record['label'] for record in records], np.int32),
+      'weights': np.ones(len(records), np.float32),
+    }
+
 
 class RandomShift(grain.transforms.RandomMap):
   """Moves an image by up to so many pixels each way; what moves in is 0.

@@ -1,13 +1,22 @@
 """From examples to batches, the same on any number of processes."""
 
-from collections.abc import Iterator
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
+from grain.experimental import RngPool
 
-from .dataset import Dataset, Example
+from .buckets import Buckets, choose_limits, read_lengths
+from .dataset import Dataset, Example, Source
+from .order import Shuffled, derive_seed
+from .reading import leave_out_padding, read, shorten, stack
+from .text import StreamWindows
+from .tracks import Tracks
 
 
 def train_batches(
@@ -15,6 +24,8 @@ def train_batches(
   batch_size: int,
   seed: int,
   *,
+  length_buckets: int = 0,
+  carry_state: bool = False,
   process_index: int = 0,
   process_count: int = 1,
   num_threads: int = 4,
@@ -32,6 +43,11 @@ def train_batches(
     dataset: what to draw from: its split 'train'.
     batch_size: global, over all processes.
     seed: of order and augmentation.
+    length_buckets: where not 0, a batch has examples of about the same length, and no
+      more steps than the least of so many limits that holds them; see `buckets`.
+    carry_state: whether each batch goes on, row by row, where the one before it ended,
+      for a language model that keeps its state; see `tracks`. Batches have `resets`
+      then, bool `[rows, steps]`: where a text begins. The seed changes nothing.
     process_index: which rows are wanted: the `process_index`-th of `process_count`
       equal blocks of each batch.
     process_count: how many processes share a batch.
@@ -43,14 +59,14 @@ def train_batches(
   Returns:
     An iterator over dicts of numpy arrays: those of an example, and its position in
     the split, int32, as `index`; with a leading axis of `batch_size // process_count`.
-    `get_state()` is a small JSON-able dict, the
-    same in every process.
+    `get_state()` is a small JSON-able dict, the same in every process.
 
   Raises:
-    ValueError: `batch_size` exceeds the split, or is no multiple of `process_count`.
+    ValueError: `batch_size` exceeds the split, or is no multiple of `process_count`;
+      or the dataset has no lengths to sort by, or no stream to go on in.
   """
   _check_divides(batch_size, process_count)
-  source = dataset.splits['train'] if dataset.raw is None else dataset.raw
+  source = _source(dataset)
   if batch_size > len(source):
     raise ValueError(
       f'batch_size is {batch_size}, but the training split of {dataset.name} has '
@@ -58,42 +74,118 @@ def train_batches(
     )
   if num_workers and not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # its worker processes read absl's flags
-  examples = grain.MapDataset.source(source).map_with_index(_with_index)
-  examples = examples.seed(seed).shuffle().repeat()
-  for transform in dataset.augment:
-    examples = examples.random_map(transform)
-  blocks = examples.batch(batch_size // process_count)
-  return TrainBatches(
-    blocks[process_index::process_count], batch_size, num_threads, num_workers
+  order: Shuffled | Buckets | Tracks = Shuffled(len(source), seed)
+  if length_buckets:
+    if length_buckets < 0 or carry_state:
+      raise ValueError(
+        f'length_buckets is {length_buckets} and carry_state {carry_state}, but must '
+        'be 0 or more, and one of them 0 or False'
+      )
+    lengths = read_lengths(source)
+    limits = choose_limits(lengths, length_buckets)
+    order = Buckets(lengths, limits, batch_size, seed)
+  if carry_state:
+    if not isinstance(source, StreamWindows):
+      raise ValueError(f'carry_state is True, but {dataset.name} has no stream of text')
+    order = Tracks(len(source) + source.length - 1, source.length, batch_size)
+  rows = batch_size // process_count
+  make: Callable[[int], Example] = _Batches(
+    dataset=dataset,
+    order=order,
+    batch_size=batch_size,
+    rows=range(process_index * rows, (process_index + 1) * rows),
+    # Their seeds are those of Grain's `.seed(seed).shuffle().repeat().random_map(...)`.
+    generators=tuple(
+      RngPool(derive_seed(seed, steps)) for steps in range(3, 3 + len(dataset.augment))
+    ),
   )
+  finish = dataset.finish
+  if finish is not None and not num_workers:
+    # In the threads that make batches.
+    make, finish = functools.partial(_finished, make, finish), None
+  return TrainBatches(make, batch_size, num_threads, num_workers, finish)
 
 
-def _with_index(index: int, example: Example) -> Example:
-  return {**example, 'index': np.array(index, np.int32)}
+def _finished(
+  make: Callable[[int], Example], finish: Callable[[Example], Example], number: int
+) -> Example:
+  return finish(make(number))
+
+
+def _source(dataset: Dataset) -> Source:
+  return dataset.splits['train'] if dataset.raw is None else dataset.raw
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+  """Makes the rows of a process of any batch, given the batch's number."""
+
+  dataset: Dataset
+  order: Shuffled | Buckets | Tracks
+  batch_size: int
+  rows: range
+  generators: tuple[RngPool, ...]
+
+  def __call__(self, number: int) -> Example:
+    first = number * self.batch_size
+    drawn = self.order(first, first + self.batch_size)
+    positions = drawn[self.rows.start : self.rows.stop]
+    source = _source(self.dataset)
+    if self.generators:
+      pairs = zip(self.rows, positions, strict=True)
+      batch = stack([self._augment(source[int(i)], first + row) for row, i in pairs])
+    else:
+      batch = read(source, positions)
+    leave_out_padding(self.dataset, batch, positions)
+    if isinstance(self.order, Buckets):
+      batch = shorten(self.dataset, batch, self.order.steps(drawn))
+    if isinstance(self.order, Tracks):
+      batch['resets'] = self.order.resets(number, batch['inputs'])
+    return {**batch, 'index': positions.astype(np.int32)}
+
+  def _augment(self, example: Example, draw: int) -> Example:
+    for transform, pool in zip(self.dataset.augment, self.generators, strict=True):
+      generator = pool.acquire_rng(draw)
+      example = transform.random_map(example, generator)
+      pool.release_rng(generator)
+    return example
 
 
 class TrainBatches(Iterator[Example]):
-  """An iterator over a dataset of batches that can be moved to any of them.
+  """An iterator over numbered batches that can be moved to any of them.
 
   Its state is the number of examples drawn by all processes together.
   """
 
   def __init__(
-    self, batches: grain.MapDataset, batch_size: int, num_threads: int, num_workers: int
+    self,
+    make: Callable[[int], Example],
+    batch_size: int,
+    num_threads: int,
+    num_workers: int,
+    finish: Callable[[Example], Example] | None = None,
   ) -> None:
-    self._batches = batches
+    self._make = make
     self._batch_size = batch_size
     self._read_options = grain.ReadOptions(
       num_threads, prefetch_buffer_size=num_threads
     )
     self._workers = grain.MultiprocessingOptions(num_workers)
+    self._finish = finish
     self._next = 0  # the batch
     self._iterator: Any = None
 
   def __next__(self) -> Example:
     if self._iterator is None:
-      rest = self._batches[self._next :].to_iter_dataset(self._read_options)
-      self._iterator = iter(rest.mp_prefetch(self._workers))
+      numbers = grain.MapDataset.range(self._next, sys.maxsize)
+      rest = numbers.map(self._make).to_iter_dataset(self._read_options)
+      rest = rest.mp_prefetch(self._workers)
+      if self._finish is not None:
+        # Here, since its floats would take four times as long to come over; ahead.
+        rest = grain.experimental.ThreadPrefetchIterDataset(
+          rest.map(self._finish), prefetch_buffer_size=1
+        )
+      self._iterator = iter(rest)
     batch = next(self._iterator)
     self._next += 1
     return batch
@@ -161,10 +253,9 @@ def eval_batches(
 
   def batch(start: int) -> Example:
     indices = np.arange(start + first, start + first + rows)
-    examples = [source[min(int(i), len(source) - 1)] for i in indices]
-    arrays = {
-      key: np.stack([example[key] for example in examples]) for key in examples[0]
-    }
+    positions = np.minimum(indices, len(source) - 1)
+    arrays = read(source, positions)
+    leave_out_padding(dataset, arrays, positions)
     arrays['weights'][indices >= len(source)] = 0
     return arrays
 

@@ -17,7 +17,7 @@ class StreamWindows:
 
   Args:
     documents: integers `[tokens]` each, without `START`.
-    length: positions in a window.
+    length: positions in a window; an attribute, too.
 
   Raises:
     ValueError: the stream has no window of that length.
@@ -26,7 +26,7 @@ class StreamWindows:
   def __init__(self, documents: Sequence[np.ndarray], length: int):
     # In the documents' own dtype, which for 100 MB of bytes is a quarter of int32.
     self._stream = np.concatenate([_started(ids) for ids in documents])
-    self._length = length
+    self.length = length
     if not 1 <= length < len(self._stream):
       raise ValueError(
         f'length is {length}, but must be from 1 to {len(self._stream) - 1}, the '
@@ -34,11 +34,15 @@ class StreamWindows:
       )
 
   def __len__(self) -> int:
-    return len(self._stream) - self._length
+    return len(self._stream) - self.length
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     start = range(len(self))[index]
-    return _example(self._stream[start : start + self._length + 1])
+    return _example(self._stream[start : start + self.length + 1])
+
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the windows at `indices [batch]`, stacked."""
+    return _example(self._stream[indices[:, None] + np.arange(self.length + 1)])
 
 
 class DocumentWindows:
@@ -90,11 +94,11 @@ def _started(ids: np.ndarray) -> np.ndarray:
 
 
 def _example(window: np.ndarray) -> dict[str, np.ndarray]:
-  """Splits `length + 1` tokens into inputs and targets, counting no `START`."""
+  """Splits `[..., length + 1]` tokens into inputs and targets; counts no `START`."""
   window = window.astype(np.int32)
-  targets = window[1:]
+  targets = window[..., 1:]
   return {
-    'inputs': window[:-1],
+    'inputs': window[..., :-1],
     'targets': targets,
     'weights': (targets != START).astype(np.float32),
   }

@@ -17,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from .checksum import checksums, named, paths
-from .errors import CheckpointError, in_few_words
+from .errors import CheckpointError, Damaged, in_few_words
 from .metrics import logger
 from .saved import PROGRESS, STATE, note, read_step
 from .state import TrainState
@@ -84,10 +84,13 @@ class Checkpoints:
       yield
     except Exception as e:
       failed = f'step {self._saving}' if self._saving is not None else 'anything'
-      steps = [str(s) for s in _steps(self._folder) if s != self._saving]
+      before = ''
+      with contextlib.suppress(OSError):
+        steps = [str(s) for s in _steps(self._folder) if s != self._saving]
+        listed = ', '.join(steps) or 'none'
+        before = f'. Saved before, and as they were: steps {listed}'
       raise CheckpointError(
-        f'can not save {failed} in {self._folder!r}: {in_few_words(e)}. '
-        f'Saved before, and as they were: steps {", ".join(steps) or "none"}'
+        f'can not save {failed} in {self._folder!r}: {in_few_words(e)}{before}'
       ) from e
 
 
@@ -103,7 +106,9 @@ def restore_newest(
 
   A checkpoint is good if it can be read and has the checksums that it was saved with.
   Newer ones that are not are renamed, `20` to `20.bad`, so that these steps are saved
-  again; each is logged. All processes call it and get the same step.
+  again; each is logged. One that could not be read for another reason, such as
+  permissions, is neither passed over nor renamed. All processes call it and get the
+  same step.
 
   Args:
     workdir: the run's folder.
@@ -114,13 +119,14 @@ def restore_newest(
     The step, the state and the `progress` given to `save`; None if nothing is saved.
 
   Raises:
-    CheckpointError: there are checkpoints, but none is good. They stay as they are.
+    CheckpointError: there are checkpoints, but none is good, or one could not be read.
+      They stay as they are.
   """
   folder = os.path.join(os.path.abspath(workdir), _FOLDER)
 
   def choose(saved: dict[str, int]) -> TrainState:
     if others := sorted(saved.keys() - set(paths(like))):
-      raise CheckpointError(f'{others[0]} is saved, and is not part of this run')
+      raise Damaged(f'{others[0]} is saved, and is not part of this run')
     return like
 
   found = _newest_good(folder, choose)
@@ -151,7 +157,7 @@ def restore_variables(workdir: str, like: Any) -> Any:
     like: `{collection: ...}` of the shapes, dtypes and shardings wanted.
 
   Raises:
-    CheckpointError: there are checkpoints, but none is good.
+    CheckpointError: there are checkpoints, but none is good, or one could not be read.
     FileNotFoundError: there is none.
   """
   folder = os.path.join(os.path.abspath(workdir), _FOLDER)
@@ -176,11 +182,15 @@ def _newest_good(
 ) -> tuple[int, Any, dict[str, Any], dict[int, str]] | None:
   """Returns the newest good step, its tree and progress, and why newer ones are bad."""
   bad: dict[int, str] = {}
-  for step in as_process_0(_steps(folder)):
+  with _reading(folder), together():
+    steps = _steps(folder)
+  for step in as_process_0(steps):
+    path = os.path.join(folder, str(step))
     try:
-      tree, progress = read_step(os.path.join(folder, str(step)), choose)
+      with _reading(path):
+        tree, progress = read_step(path, choose)
       return step, tree, progress, bad
-    except CheckpointError as e:
+    except Damaged as e:
       bad[step] = str(e)
   if not bad:
     return None
@@ -190,12 +200,26 @@ def _newest_good(
   )
 
 
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+  """Names what could not be read, though it may be good."""
+  try:
+    yield
+  except Damaged:
+    raise
+  except CheckpointError as e:
+    raise CheckpointError(
+      f'can not read {path!r}: {e}. It may be good, and stays as it is'
+    ) from e
+
+
 def _steps(folder: str) -> list[int]:
   """Returns the steps in a folder, newest first."""
-  if not os.path.isdir(folder):
+  try:
+    with os.scandir(folder) as entries:
+      steps = [int(e.name) for e in entries if e.name.isdecimal() and e.is_dir()]
+  except (FileNotFoundError, NotADirectoryError):
     return []
-  with os.scandir(folder) as entries:
-    steps = [int(e.name) for e in entries if e.name.isdecimal() and e.is_dir()]
   return sorted(steps, reverse=True)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import logging
 
-from .errors import ConfigError, RunError, Stopped
+from .errors import ConfigError, Stopped, in_one_line
 
 _DEAD = (
   'convscan: another process of this run has ended, or can no longer be reached, so '
@@ -123,12 +123,14 @@ def _start_alone(heartbeat: dict[str, Any]) -> None:
   direct = f'127.0.0.1,{os.environ.get("no_proxy", "")}'
   os.environ['no_grpc_proxy'] = direct  # noqa: SIM112
   jax.config.update('jax_check_proxy_envs', False)
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    address = f'127.0.0.1:{free.getsockname()[1]}'
-  jax.distributed.initialize(
-    address, 1, 0, coordinator_bind_address=address, **heartbeat
-  )
+  with socket.socket() as held:
+    # gRPC sets this too, so it can bind to the port while this holds it from others.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{held.getsockname()[1]}'
+    jax.distributed.initialize(
+      address, 1, 0, coordinator_bind_address=address, **heartbeat
+    )
 
 
 @contextlib.contextmanager
@@ -180,9 +182,10 @@ def _process_count() -> int:
 def _leave(error: Exception) -> None:
   """Ends this process of several: an exit as usual would wait for the others first."""
   lost = ('Gloo', 'UNAVAILABLE', 'coordination service', 'Connection reset')
-  status = 2 if isinstance(error, ConfigError) else 1
-  if isinstance(error, ConfigError | RunError):
-    print(f'convscan: {error}', file=sys.stderr)
+  status = 1
+  if known := in_one_line(error):
+    line, status = known
+    print(f'convscan: {line}', file=sys.stderr)
   elif any(sign in str(error) for sign in lost):
     sys.stderr.write(_DEAD)
   else:

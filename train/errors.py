@@ -2,9 +2,12 @@
 
 import contextlib
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
+
+from ..data import DataError
 
 
 class ConfigError(ValueError):
@@ -26,7 +29,30 @@ class Stopped(Exception):
 
 
 class CheckpointError(RunError):
-  """A run's state can't be saved, or none of its checkpoints can be read."""
+  """A run's state can't be saved, or can't be read."""
+
+
+class Damaged(CheckpointError):
+  """A saved step is not whole: reading it again would not help."""
+
+
+def in_one_line(error: Exception) -> tuple[str, int] | None:
+  """Returns the line and the exit status that an error ends a command with.
+
+  None where its traceback is wanted.
+
+  >>> in_one_line(FileNotFoundError(2, 'No such file or directory', 'runs/a'))
+  ("can not use 'runs/a': No such file or directory", 1)
+  >>> in_one_line(ZeroDivisionError())
+  """
+  if isinstance(error, ConfigError | DataError | RunError):
+    return str(error), 2 if isinstance(error, ConfigError) else 1
+  if isinstance(error, OSError) and error.filename is not None:
+    return f'can not use {os.fsdecode(error.filename)!r}: {error.strerror}', 1
+  full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+  if isinstance(error, OSError) and error.errno in full:
+    return f'can not write: {error.strerror}', 1
+  return None
 
 
 @contextlib.contextmanager
@@ -75,6 +101,26 @@ _STATUS = {
   'NOT_FOUND': 'a file is missing',
   'OUT_OF_RANGE': 'a file is truncated',
 }
+
+
+def is_damage(error: Exception) -> bool:
+  """Returns whether a read failed for what the file holds, not for how it was read.
+
+  A file that may not be opened, or too many that are open, say nothing of a checkpoint.
+  Of tensorstore's errors those are damage that have one of the statuses above, or none,
+  as what it can't decode.
+
+  >>> is_damage(ValueError('OUT_OF_RANGE: Error reading "x" in ... and so on'))
+  True
+  >>> is_damage(ValueError('Error opening "zarr" driver: Error reading ...'))
+  True
+  >>> is_damage(ValueError("UNKNOWN: Error opening file [os_error_code='40']"))
+  False
+  """
+  status = re.match(r'([A-Z_]+): ', str(error))
+  return isinstance(error, Damaged) or (
+    isinstance(error, ValueError) and (status is None or status[1] in _STATUS)
+  )
 
 
 def in_few_words(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """The command line shared by the commands: a config file, its overrides, a folder."""
 
-import errno
 import os
 import re
 import runpy
@@ -14,20 +13,30 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
 from .. import configs
-from ..data import DataError
-from .errors import ConfigError, RunError, did_you_mean
+from .errors import ConfigError, did_you_mean, in_one_line
 
 flags.disclaim_key_flags()  # --help shows them as flags of the command that asks
 
 
 class _TupleParser(tuple_parser.TupleParser):
-  """Reads several names without brackets and quotes, too: `stem,stage1`."""
+  """Reads several values: `3,4` and `(3, 4)`, and names without quotes, `stem,stage1`.
+
+  A name alone is a tuple, too. A number alone is likelier a mistake: it is spelt `3,`.
+  """
 
   def parse(self, argument: Any) -> tuple[Any, ...]:
     values = super().parse(argument)
+    if not isinstance(argument, str):
+      return values
     # What is no Python literal comes back as it went in.
-    if values == (argument,) and isinstance(argument, str):
+    if values == (argument,):
       values = tuple(name for name in argument.split(',') if name)
+      if re.search(r'[\[\](){}]', argument):
+        raise ValueError('a bracket without its other')
+    elif len(values) == 1 and not (
+      isinstance(values[0], str) or re.search(r'[,\[]', argument)
+    ):
+      raise ValueError('a number alone')
     return values
 
 
@@ -57,8 +66,8 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
   """Parses the command line, and calls `main` with the values of the flags given.
 
   A `ConfigError` becomes its message on standard error, and exit status 2; a
-  `DataError`, a `RunError` or a full disk likewise, and 1. Ctrl-C ends it silently,
-  with 130.
+  `RunError`, a `DataError`, a full disk, or a file that can't be used likewise, and 1.
+  Ctrl-C ends it silently, with 130.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -70,16 +79,14 @@ def run(main: Callable[..., Any], *holders: flags.FlagHolder) -> None:
 
   try:
     app.run(guarded, flags_parser=_parse)
-  except (ConfigError, DataError, RunError) as e:
-    print(f'convscan: {e}', file=sys.stderr)
-    sys.exit(2 if isinstance(e, ConfigError) else 1)
-  except OSError as e:
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-      raise
-    print(f'convscan: can not write: {e.strerror}', file=sys.stderr)
-    sys.exit(1)
   except KeyboardInterrupt:
     sys.exit(130)
+  except Exception as e:
+    if not (known := in_one_line(e)):
+      raise
+    line, status = known
+    print(f'convscan: {line}', file=sys.stderr)
+    sys.exit(status)
 
 
 def shipped() -> dict[str, str]:
@@ -164,7 +171,34 @@ def _parse(argv: list[str]) -> list[str]:
       argv[i : i + 1 + (match[2] is None)] = [f'--config={path}']
       sys.argv[:] = argv
       break
-  return app.parse_flags_with_usage(argv)
+  return parse(argv, flags.FLAGS)
+
+
+_EXPECTED = {
+  'int': 'a whole number',
+  'float': 'a number',
+  'bool': 'true or false',
+  'tuple': 'several values, such as 3,4, or 3, for one alone',
+}
+
+
+def parse(argv: list[str], values: flags.FlagValues) -> list[str]:
+  """Sets the flags that a command line has, and returns the rest of it.
+
+  Raises:
+    ConfigError: a flag is not known, or its value is of another type than it takes.
+  """
+  try:
+    return values(argv)
+  except flags.Error as e:
+    text, cause = str(e), e.__context__  # 'flag --NAME=VALUE: CAUSE'
+    match = re.match(r'flag --([\w.]+)=', text)
+    expected = match and _EXPECTED.get(values[match[1]].parser.flag_type())
+    if not match or not expected:
+      raise ConfigError(' '.join(text.split())) from e
+    name = match[1] if match[1].startswith('config.') else f'--{match[1]}'
+    value = text.removeprefix(match[0]).removesuffix(f': {cause}')
+    raise ConfigError(f'{name}: {value!r}; expected {expected}') from e
 
 
 def _keys(config: ConfigDict, prefix: str = '') -> list[str]:

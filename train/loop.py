@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 
 from .. import architectures, data
-from . import tasks
+from . import sequences, tasks
 from . import workdir as workdirs
 from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step, restore_newest
@@ -38,7 +38,7 @@ from .profiler import Profiler, check_profile
 from .report import Throughput, brief, model_flops, start_line
 from .state import create_state, load_variables
 from .step import train_step
-from .tasks.task import mean
+from .tasks.task import Results, mean
 
 
 def train_and_evaluate(
@@ -76,6 +76,7 @@ def train_and_evaluate(
   model = workdirs.build_model(config, dataset.classes)
   examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
   model = normalise_by(config.batch_norm, model, examples_a_pass)
+  sequences.check(config, dataset, model)
   processes = {
     'process_index': jax.process_index(),
     'process_count': jax.process_count(),
@@ -85,6 +86,8 @@ def train_and_evaluate(
       dataset,
       config.batch_size,
       config.seed,
+      length_buckets=config.length_buckets,
+      carry_state=config.carry_state,
       num_workers=config.num_reader_workers,
       **processes,
     )
@@ -124,9 +127,16 @@ def train_and_evaluate(
 
   # The state, on the devices of the mesh, and the two steps as compiled functions.
   parts = {'model': model, 'tx': tx, 'frozen': frozen}
-  create = functools.partial(create_state, ema=config.ema_decay > 0, **parts)
+  tokens, carry = jax.ShapeDtypeStruct(shape, inputs.dtype), ()
+  if config.carry_state:
+    carry = sequences.carry_shapes(model, variables, tokens)
+  create = functools.partial(
+    create_state, ema=config.ema_decay > 0, carry=carry, **parts
+  )
   shapes = jax.eval_shape(create, key, one, loaded)
   places = state_sharding(shapes, mesh, config.mesh.fsdp_min_size)
+  split = jax.tree.map(lambda _: batch_sharded(mesh), carry)
+  places = places.replace(carry=split)
   state = jax.jit(create, out_shardings=places)(key, one, loaded)
   del loaded  # a second copy
   update = jax.jit(
@@ -178,6 +188,14 @@ def train_and_evaluate(
     contextlib.closing(batches),
   ):
 
+    def next_batch() -> tuple[dict[str, jax.Array], np.ndarray]:
+      """Returns a batch on the devices, and its examples' positions."""
+      with speed.waiting():
+        batch = next(batches)
+      # Copied, since reader processes share its memory, which is theirs to free.
+      indices = np.array(batch.pop('index'))
+      return put_batch(batch, mesh), indices
+
     def arrive(results: Iterable[tuple[int, np.ndarray, Any]]) -> None:
       """Takes what steps computed, in order, a step late."""
       for step, indices, metrics in results:
@@ -214,10 +232,9 @@ def train_and_evaluate(
       evaluate_at(start)
     for step in range(start + 1, num_steps + 1):
       with profiler.step(step):
-        with speed.waiting():
-          batch = next(batches)
-        indices = batch.pop('index')
-        state, metrics = update(state, put_batch(batch, mesh))
+        batch, indices = next_batch()
+        state, metrics = update(state, batch)
+        del batch  # on CPUs it is memory of the reader processes, to be freed by then
       with speed.paused():
         profiler.after(step, metrics)
       arrive(late.push((step, indices, metrics)))
@@ -249,7 +266,7 @@ def train_and_evaluate(
     variables = whole(state.evaluated)
     numbers, predictions = evaluate(variables)
   if jax.process_index() == 0:
-    drawn = task.figures(
+    results = Results(
       workdir,
       history=read(workdir),
       predictions=predictions,
@@ -257,6 +274,7 @@ def train_and_evaluate(
       variables=jax.device_get(variables),
       dataset=dataset,
     )
+    drawn = task.figures(results)
     summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
     log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
     log.info('results in %s', os.path.abspath(workdir))

@@ -107,7 +107,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
   for key in ('momentum', 'b1', 'b2', 'end_factor'):
     if not 0 <= config[key] <= 1:
       raise ConfigError(f'config.optimizer.{key}: {config[key]}; expected 0 to 1')
-  if not all(0 < at < 1 for at in config.step_at):
+  if not all(isinstance(at, int | float) and 0 < at < 1 for at in config.step_at):
     raise ConfigError(
       f'config.optimizer.step_at: {config.step_at}; expected shares between 0 and 1'
     )

@@ -41,6 +41,8 @@ class Profiler:
   def __init__(self, workdir: str, steps: Sequence[int]) -> None:
     self._folder = os.path.join(os.path.abspath(workdir), 'profile')
     wanted = steps and jax.process_index() == 0
+    if wanted:
+      os.makedirs(self._folder, exist_ok=True)  # what can't be is known at once
     self._steps = range(steps[0], steps[1] + 1) if wanted else range(0)
     self._tracing = False
 

@@ -6,17 +6,18 @@ error, where orbax's event loop leaves the other reads to print their own.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import tensorstore as ts
 
 from .checksum import checksums, key_data, paths
-from .errors import CheckpointError, in_few_words
+from .errors import CheckpointError, Damaged, in_few_words, is_damage
 from .together import together
 
 # The items of a step: every leaf of the state by its path, and a file of JSON.
@@ -37,12 +38,10 @@ def read_step(
     The tree, and the progress that was saved beside it.
 
   Raises:
-    CheckpointError: the step is not good; the message says why, in a few words.
+    Damaged: the step is not good; the message says why, in a few words.
+    CheckpointError: it could not be read, good or not.
   """
   with together():
-    for item in (PROGRESS, STATE):
-      if not os.path.isdir(os.path.join(folder, item)):
-        raise CheckpointError(f'{item} is missing')
     noted = _read_progress(os.path.join(folder, PROGRESS, 'metadata'))
     expected = noted['checksums']
     like = choose(expected)
@@ -53,8 +52,20 @@ def read_step(
     differ = [name for name, value in got.items() if expected.get(name) != value]
     if differ:
       more = f' and {len(differ) - 1} more' if len(differ) > 1 else ''
-      raise CheckpointError(f'{differ[0]}{more}: the checksum differs')
+      raise Damaged(f'{differ[0]}{more}: the checksum differs')
   return tree, noted['progress']
+
+
+@contextlib.contextmanager
+def _reading(part: str) -> Iterator[None]:
+  """Says which part of a step could not be read."""
+  try:
+    yield
+  except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as e:
+    raise Damaged(f'{part} is missing') from e
+  except Exception as e:
+    kind = Damaged if is_damage(e) else CheckpointError
+    raise kind(f'{part}: {in_few_words(e)}') from e
 
 
 def note(progress: dict[str, Any], sums: dict[str, int]) -> dict[str, Any]:
@@ -69,38 +80,37 @@ def _crc32(noted: Any) -> int:
 
 
 def _read_progress(path: str) -> dict[str, Any]:
+  with _reading(PROGRESS), open(path, 'rb') as f:
+    text = f.read()
   try:
-    with open(path, encoding='utf-8') as f:
-      noted = json.load(f)
+    noted = json.loads(text)
     if noted.pop('crc32') == _crc32(noted):
       return noted
-  except FileNotFoundError as e:
-    raise CheckpointError('progress is missing') from e
   except (AttributeError, KeyError, TypeError, ValueError):
     pass
-  raise CheckpointError('progress is damaged')
+  raise Damaged(f'{PROGRESS} is damaged')
 
 
 def _read_tree(folder: str, like: Any) -> Any:
   """Returns the leaves of a tree, each placed as in `like`."""
+  with _reading(STATE):
+    os.stat(os.path.join(folder, ''))  # with the separator: of a folder alone
   context = ts.Context()  # its cache is of this step alone
 
   def read(name: str, leaf: Any) -> jax.Array:
     form = jax.eval_shape(key_data, leaf)
     store: dict[str, Any] = {'driver': 'ocdbt', 'base': f'file://{folder}/'}
     spec = {'driver': 'zarr', 'kvstore': store | {'path': f'{name}/'}}
-    try:
+    with _reading(name):
       saved = ts.open(spec, open=True, read=True, context=context).result()
       if (saved.shape, saved.dtype.numpy_dtype) != (form.shape, form.dtype):
-        raise CheckpointError(
+        raise Damaged(
           f'{saved.dtype.name}{list(saved.shape)} is saved where '
           f'{form.dtype}{list(form.shape)} is needed'
         )
       array = jax.make_array_from_callback(
         saved.shape, leaf.sharding, lambda index: saved[index].read().result()
       )
-    except Exception as e:
-      raise CheckpointError(f'{name}: {in_few_words(e)}') from e
     if form.dtype == leaf.dtype:
       return array
     return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))

@@ -24,6 +24,8 @@ class TrainState(struct.PyTreeNode):
     key: a typed PRNG key; step n draws its noise from `fold_in(key, n)`.
     ema: the moving averages of `params` and `batch_stats`, as `variables` has them;
       empty where none are kept.
+    carry: the state in which a recurrent model ended the batch before, `[batch, ...]`;
+      empty where none is carried.
   """
 
   step: jax.Array
@@ -32,6 +34,7 @@ class TrainState(struct.PyTreeNode):
   opt_state: Any
   key: jax.Array
   ema: Any
+  carry: Any = ()
 
   @property
   def variables(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def create_state(
   tx: Any,
   frozen: Collection[str] = (),
   ema: bool = False,
+  carry: Any = (),
 ) -> TrainState:
   """Initialises a run.
 
@@ -64,6 +68,8 @@ def create_state(
     tx: the optimizer.
     frozen: the modules that it is not to train.
     ema: whether to keep moving averages.
+    carry: the shapes and dtypes of what is carried, which begins as zeros: a run's
+      first batch resets it, whatever it is.
   """
   init_key, state_key = jax.random.split(key)
   variables = model.init(init_key, inputs, train=False)
@@ -76,6 +82,7 @@ def create_state(
     opt_state=tx.init(without(params, frozen)),
     key=state_key,
     ema={'params': params, 'batch_stats': batch_stats} if ema else {},
+    carry=jax.tree.map(lambda c: jnp.zeros(c.shape, c.dtype), carry),
   )
 
 

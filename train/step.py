@@ -13,6 +13,7 @@ import optax
 from flax import linen as nn
 
 from .modules import keep_statistics, without
+from .sequences import arguments
 from .state import TrainState
 from .tasks.task import Batch, Metrics, Task, weighted
 
@@ -40,7 +41,8 @@ def train_step(
 
   Args:
     state: the state before the step.
-    batch: `inputs`, `targets` and `weights`; see `convscan.data`.
+    batch: `inputs`, `targets` and `weights`, and where sequences have them `lengths`
+      or `resets`; see `convscan.data`.
     model: a Linen module, called with `train=True`.
     task: the loss and metrics.
     tx: the optimizer, of the parameters that are trained.
@@ -57,11 +59,13 @@ def train_step(
     scatter: splits the gradients as the parameters are, for the optimizer.
 
   Returns:
-    The state after the step, and each metric as a pair (weighted sum, sum of weights).
+    The state after the step, and the metrics.
     `grad_norm` is the gradient's global norm. `skipped`, with `skip_nonfinite`, counts
-    1, with no weight, for a step that was left out; its other metrics are all 0.
+    a step that was left out; its other metrics are all 0.
   """
   key = jax.random.fold_in(state.key, state.step)
+  if state.carry:
+    batch = {**batch, 'carry': state.carry}
   params = gather(state.params)
   if mix:
     mix_key, key = jax.random.split(key)
@@ -79,13 +83,15 @@ def train_step(
         train=True,
         rngs={'dropout': key},
         mutable=['batch_stats', 'aux_logits'],
+        **arguments(part),
       )
+    carry, logits = logits if 'carry' in part else ((), logits)
     losses = task.losses(logits, part['targets'])
     for aux in jax.tree.leaves(updates.get('aux_logits', {})):
       losses += aux_loss_weight * task.losses(aux, part['targets'])
     loss, _ = weighted(losses, part['weights'])
     metrics = task.metrics(logits, part)
-    return loss / total_weight, (updates.get('batch_stats', {}), metrics)
+    return loss / total_weight, (updates.get('batch_stats', {}), (metrics, carry))
 
   def grad_fn(*args: Any) -> Any:
     grads, aux = jax.grad(loss_fn, has_aux=True)(without(params, frozen), *args)
@@ -93,18 +99,19 @@ def train_step(
 
   trained = without(state.params, frozen)
   if accumulate_steps == 1:
-    grads, (batch_stats, metrics) = grad_fn(state.batch_stats, batch, key)
+    grads, (batch_stats, (metrics, carry)) = grad_fn(state.batch_stats, batch, key)
   else:
 
-    def accumulate(carry: Any, inputs: Any) -> tuple[Any, Metrics]:
-      (grads, batch_stats), (part, key) = carry, inputs
-      more, (batch_stats, metrics) = grad_fn(batch_stats, part, key)
-      return (jax.tree.map(jnp.add, grads, more), batch_stats), metrics
+    def accumulate(sums: Any, inputs: Any) -> tuple[Any, Any]:
+      (grads, batch_stats), (part, key) = sums, inputs
+      more, (batch_stats, results) = grad_fn(batch_stats, part, key)
+      return (jax.tree.map(jnp.add, grads, more), batch_stats), results
 
     start = jax.tree.map(jnp.zeros_like, trained), state.batch_stats
     inputs = split(batch, accumulate_steps), jax.random.split(key, accumulate_steps)
-    (grads, batch_stats), metrics = jax.lax.scan(accumulate, start, inputs)
-    metrics = jax.tree.map(lambda m: jnp.sum(m, axis=0), metrics)
+    (grads, batch_stats), results = jax.lax.scan(accumulate, start, inputs)
+    metrics = jax.tree.map(lambda m: jnp.sum(m, axis=0), results[0])
+    carry = join(results[1])
 
   changes, opt_state = tx.update(grads, state.opt_state, trained)
   metrics['grad_norm'] = (optax.tree.norm(grads), jnp.ones(()))
@@ -112,6 +119,7 @@ def train_step(
     params=state.params | optax.apply_updates(trained, changes),
     batch_stats=batch_stats,
     opt_state=opt_state,
+    carry=carry,
   )
   if state.ema:
     after = after.replace(
@@ -121,7 +129,7 @@ def train_step(
     finite = jnp.isfinite(metrics['loss'][0]) & jnp.isfinite(metrics['grad_norm'][0])
     after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
     metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
-    metrics['skipped'] = (1.0 - finite, jnp.zeros(()))
+    metrics['skipped'] = (1.0 - finite, None)
   return after.replace(step=state.step + 1), metrics
 
 
@@ -137,6 +145,15 @@ def split(batch: Batch, parts: int) -> Batch:
   return jax.tree.map(
     lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch
   )
+
+
+def join(parts: Any) -> Any:
+  """Returns `[batch, ...]` of what `split` made parts of.
+
+  >>> join(split({'x': jnp.arange(6)}, 2))['x'].tolist()
+  [0, 1, 2, 3, 4, 5]
+  """
+  return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), parts)
 
 
 def average(ema: Any, variables: Any, step: jax.Array, decay: float) -> Any:
@@ -166,5 +183,7 @@ def eval_step(
     Each metric as a pair (weighted sum, sum of weights), and what the model makes of
     each target; see `Task.evaluate`.
   """
-  outputs: Any = model.apply(variables, batch['inputs'], train=False)
+  outputs: Any = model.apply(
+    variables, batch['inputs'], train=False, **arguments(batch)
+  )
   return task.evaluate(outputs, batch)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from .errors import CheckpointError, in_few_words
+from .errors import CheckpointError, Damaged, in_few_words
 
 
 @contextlib.contextmanager
@@ -15,22 +15,27 @@ def together() -> Iterator[None]:
   """Runs a block in all processes; where it fails in one, it fails in all, and alike.
 
   Raises:
-    CheckpointError: with the reason, in a few words, of the first process that failed.
+    Damaged: with its reason, in a few words, where all that failed found damage.
+    CheckpointError: likewise, where anything else failed.
   """
-  reason = ''
+  reason, damage = '', False
   try:
     yield
   except Exception as e:
-    reason = in_few_words(e)
+    reason, damage = in_few_words(e), isinstance(e, Damaged)
   if jax.process_count() > 1:
     line = np.zeros(256, np.uint8)
-    text = np.frombuffer(reason.encode()[: line.size], np.uint8)
-    line[: text.size] = text
+    text = np.frombuffer(reason.encode()[: line.size - 1], np.uint8)
+    line[0], line[1 : text.size + 1] = damage, text
     lines = multihost_utils.process_allgather(line)
-    texts = [bytes(row).rstrip(b'\0').decode(errors='replace') for row in lines]
-    reason = next((text for text in texts if text), '')
+    failed = [
+      (bool(row[0]), bytes(row[1:]).rstrip(b'\0').decode(errors='replace'))
+      for row in lines
+      if row[1]
+    ]
+    damage, reason = min(failed, key=lambda failure: failure[0], default=(False, ''))
   if reason:
-    raise CheckpointError(reason)
+    raise Damaged(reason) if damage else CheckpointError(reason)
 
 
 def as_process_0(numbers: list[int]) -> list[int]:

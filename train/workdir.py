@@ -16,7 +16,20 @@ from .. import architectures
 from . import tasks
 from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
+from .metrics import logger
 
+# What may be another value when a run goes on: it is no part of what is computed.
+_FREE = {
+  'checkpoint_every_steps',
+  'data.data_dir',
+  'eval_every_steps',
+  'keep_checkpoints',
+  'log_every_steps',
+  'num_reader_workers',
+  'profile',
+  'sample.length',
+  'sample.temperature',
+}
 # What a run that was killed while it claimed its folder may leave.
 _UNFINISHED = {'classes.json', 'classes.json.new', 'config.json.new'}
 
@@ -25,6 +38,9 @@ def claim(
   workdir: str, config: ml_collections.ConfigDict, classes: tuple[str, ...], inputs: Any
 ) -> None:
   """Makes the folder this run's, or finds that it is already.
+
+  A run may go on with other values of what changes no number of it, such as
+  `log_every_steps`. They are logged, and noted in `config.json`.
 
   Args:
     workdir: the folder; made if it does not exist.
@@ -43,7 +59,10 @@ def claim(
     os.makedirs(workdir, exist_ok=True)
     foreign = set(os.listdir(workdir)) - _UNFINISHED
     if os.path.exists(os.path.join(workdir, 'config.json')):
-      _compare(workdir, ours, noted)
+      changed = _compare(workdir, ours, noted)
+      if changed and jax.process_index() == 0:
+        logger().info('from here on %s', '; '.join(changed))
+        _write(os.path.join(workdir, 'config.json'), config_json(config))
     elif foreign:
       raise ConfigError(
         f'--workdir: {workdir!r} is no run, but holds '
@@ -61,25 +80,40 @@ def claim(
     ) from e
 
 
-def _compare(workdir: str, ours: Any, noted: Any) -> None:
+def _compare(workdir: str, ours: Any, noted: Any) -> list[str]:
+  """Refuses the run of another config; returns what is free to differ, and does."""
   theirs = _read_json(os.path.join(workdir, 'config.json'))
   here, there = _flat(ours), _flat(theirs)
+  schedule, free = ours['optimizer']['schedule'], _FREE
+  if schedule == 'constant':
+    free = free | {'num_train_steps'}
+  keys = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
   differ = [
     f'config.{k} is {there.get(k)!r} there and {here.get(k)!r} here'
-    for k in sorted(here.keys() | there.keys())
-    if here.get(k) != there.get(k)
+    for k in keys
+    if k not in free
   ]
   if differ:
     more = f' and {len(differ) - 4} more' if len(differ) > 4 else ''
+    why = ''
+    if 'num_train_steps' in keys and schedule != 'constant':
+      why = f' The learning rate of schedule {schedule!r} depends on num_train_steps.'
     raise ConfigError(
       f'--workdir: {workdir!r} holds the run of another config: '
-      f'{"; ".join(differ[:4])}{more}. Give another --workdir, or the same values'
+      f'{"; ".join(differ[:4])}{more}.{why} Give another --workdir, or the same values'
+    )
+  saved, last = latest_step(workdir), ours['num_train_steps']
+  if saved is not None and saved > last:
+    raise ConfigError(
+      f'config.num_train_steps: {last}; expected {saved} or more, since step {saved} '
+      f'is saved in {workdir!r}'
     )
   if _read_json(os.path.join(workdir, 'classes.json')) != noted:
     raise ConfigError(
       f'--workdir: {workdir!r} was trained on other classes or inputs than the dataset '
       f'{ours["data"]["name"]!r} has here'
     )
+  return [f'config.{k} is {here.get(k)!r}, not {there.get(k)!r}' for k in keys]
 
 
 def _write(path: str, text: str) -> None:

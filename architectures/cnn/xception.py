@@ -40,27 +40,27 @@ class SeparableConvNorm(nn.Module):
 class Block(nn.Module):
   """Separable convolutions, before each a ReLU, and a pool, beside a shortcut.
 
+  The paper has none before the first block, whose input has been through one already.
+
   Attributes:
     widths: the numbers of output channels of the convolutions.
     strides: of the pool and of the shortcut's convolution; neither is where it is 1.
     conv: makes a convolution.
     norm: makes a normalisation.
-    act_first: whether a ReLU precedes the first convolution, too.
   """
 
   widths: Sequence[int]
   strides: int
   conv: Layer
   norm: Layer
-  act_first: bool = True
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps `[batch, height, width, channels]` to one of the last width's channels."""
     y = x
     for i, width in enumerate(self.widths):
-      y = nn.relu(y) if i or self.act_first else y
-      y = SeparableConvNorm(width, self.conv, self.norm, name=f'conv{i + 1}')(y)
+      layer = SeparableConvNorm(width, self.conv, self.norm, name=f'conv{i + 1}')
+      y = layer(nn.relu(y))
     if self.strides > 1:
       y = max_pool(y, (3, 3), strides=self.strides, padding=1)
       shortcut = ConvNormAct(
@@ -124,7 +124,6 @@ class Xception(Network):
           strides=1 if j else 2,
           conv=conv,
           norm=norm,
-          act_first=i + j > 0,
           name=f'{stage}_block{j}',
         )(x)
       if i == len(self.blocks) - 1:

@@ -110,6 +110,8 @@ class LanguageModel(nn.Module):
     train: bool,
     initial_carry: tuple[Carry, ...] | None = None,
     return_carry: bool = False,
+    seq_lengths: Array | None = None,
+    resets: Array | None = None,
   ) -> Any:
     """Returns the logits of each next token.
 
@@ -118,6 +120,10 @@ class LanguageModel(nn.Module):
       train: whether to drop activations, with the stream `dropout`.
       initial_carry: a carry for each layer, as `return_carry` gives them.
       return_carry: return `(carry, logits)` and not `logits` alone.
+      seq_lengths: int `[batch]`, by default the whole time; the carries are those at
+        the end of each length, and the logits past it mean nothing.
+      resets: bool `[batch, time]`: where a new text begins, with the cells' initial
+        carry.
 
     Returns:
       The logits, float32 `[batch, time, vocab_size]`.
@@ -136,7 +142,14 @@ class LanguageModel(nn.Module):
     before = self.input_dropout
     for layer, carry in zip(self.layers, carries, strict=True):
       x = before(x, deterministic=not train)
-      final, x = layer(x, initial_carry=carry, return_carry=True, train=train)
+      final, x = layer(
+        x,
+        initial_carry=carry,
+        return_carry=True,
+        seq_lengths=seq_lengths,
+        resets=resets,
+        train=train,
+      )
       before = self.between_dropout
       finals.append(final)
     x = self.dropout(x, deterministic=not train)

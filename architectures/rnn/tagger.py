@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from .directions import CELLS, two_way
+from .directions import CELLS, one_way, two_way
 from .encoder import Encoder, check_sizes, valid_steps
 
 
@@ -60,8 +60,13 @@ class SequenceTagger(Tag, Encoder):
   """
 
 
-# Every variant by name; each runs in both directions.
+# Every variant by name: those that run in both directions, and those whose tags depend
+# on no later step.
 MODELS: dict[str, Callable[..., SequenceTagger]] = {
   f'{name}_tagger': partial(SequenceTagger, layer=partial(two_way, cell))
+  for name, cell in CELLS.items()
+}
+MODELS |= {
+  f'{name}_causal_tagger': partial(SequenceTagger, layer=partial(one_way, cell))
   for name, cell in CELLS.items()
 }

@@ -67,6 +67,16 @@ class Windows:
       'weights': np.ones(self._horizon, np.float32),
     }
 
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the windows at `indices [batch]`, stacked."""
+    steps = indices[:, None] + np.arange(self._length + self._horizon)
+    windows = self._values[steps]
+    return {
+      'inputs': windows[:, : self._length],
+      'targets': windows[:, self._length :],
+      'weights': np.ones((len(indices), self._horizon), np.float32),
+    }
+
 
 def load(
   *,

@@ -28,12 +28,16 @@ def _linear(low: float, high: float) -> Callable[[int, int, int], Sequence[float
 
 @functools.lru_cache
 def _linspace(low: float, high: float, bins: int) -> Sequence[float]:
-  """Returns what `torch.linspace` gives: float32, counted from the nearer end."""
-  low32, high32 = np.float32(low), np.float32(high)
-  step = (high32 - low32) / np.float32(bins - 1)
-  i = np.arange(bins, dtype=np.float32)
-  rising, falling = low32 + step * i, high32 - step * i[::-1]
-  return [float(m) for m in np.where(i < bins // 2, rising, falling)]
+  """Returns what `torch.linspace` gives: float32, counted from the nearer end.
+
+  To the last bit, since translations are cut to int.
+  """
+  first, last = np.float32(low), np.float32(high)
+  step = float((last - first) / np.float32(bins - 1))
+  i = np.arange(bins)
+  # Added in float64: torch rounds product and sum together.
+  up, down = float(first) + step * i, float(last) - step * i[::-1]
+  return np.where(i < bins // 2, up, down).astype(np.float32).tolist()
 
 
 def _bits(most: int, range_: int) -> Callable[[int, int, int], Sequence[float]]:

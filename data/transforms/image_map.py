@@ -52,3 +52,13 @@ def to_array(image: Image.Image) -> np.ndarray:
   """
   array = np.asarray(image)
   return array if array.ndim == 3 else array[:, :, None]
+
+
+class ToArray(grain.transforms.RandomMap):
+  """Turns `inputs` from a `PIL.Image` into uint8 `[height, width, channels]`."""
+
+  def random_map(
+    self, element: dict[str, Any], rng: np.random.Generator
+  ) -> dict[str, Any]:
+    """Returns the example with an array; nothing is random."""
+    return {**element, 'inputs': to_array(element['inputs'])}

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 from PIL import Image
 
+from .image_map import to_array
 from .normalize import MEAN, STD, Normalize
 from .resize import Interpolation, center_crop, check_interpolation, resize_shorter
 
@@ -54,7 +55,7 @@ class Preprocessing:
   def __call__(self, image: Image.Image) -> np.ndarray:
     """Returns float32 `[crop_size, crop_size, 3]` of an RGB image of 8 bits."""
     image = resize_shorter(image, self.resize_size, self.interpolation)
-    return self.normalize(center_crop(image, self.crop_size))
+    return self.normalize(to_array(center_crop(image, self.crop_size)))
 
   def at(self, crop_size: int) -> 'Preprocessing':
     """Returns the same for another size, resized in proportion."""

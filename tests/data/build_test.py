@@ -99,12 +99,12 @@ def test_the_default_directory_is_that_of_tfds(tmp_path, monkeypatch):
     (
       'digit',
       {},
-      r"dataset: 'digit'\. Did you mean 'digits'\? Known: ag_news, ",
+      r"dataset: 'digit'\. Did you mean 'digits'\? Known: .*digits, digits_angle, ",
     ),
     (
       'zzz',
       {},
-      r"dataset: 'zzz'\. Known: ag_news, ",
+      r"dataset: 'zzz'\. Known: .*digits, digits_angle, digits_pixels, ",
     ),
     (
       'digits',

@@ -3,11 +3,13 @@
 import itertools
 import json
 
+import grain
 import numpy as np
 import pytest
 
 from convscan import data
 from convscan.data.images import RandomShift
+from convscan.data.reading import read
 
 
 class Numbers:
@@ -51,6 +53,21 @@ def _assert_equal(got, expected):
     assert a.keys() == b.keys()
     for key in a:
       np.testing.assert_array_equal(a[key], b[key], strict=True)
+
+
+def test_order_and_augmentation_are_grains(dataset):
+  chain = grain.MapDataset.source(dataset.splits['train']).seed(9).shuffle().repeat()
+  for transform in dataset.augment:
+    chain = chain.random_map(transform)
+  expected = chain.batch(8)
+  batches = data.train_batches(dataset, 8, seed=9)
+  for number in (0, 1, 2, 17):  # 2 is across an epoch's border
+    batches.set_state({'global_next_index': 8 * number})
+    batch = next(batches)
+    index = batch.pop('index')
+    np.testing.assert_array_equal(index, batch['targets'])
+    _assert_equal([batch], [expected[number]])
+  batches.close()
 
 
 def test_each_epoch_holds_every_example_in_a_new_order(dataset):
@@ -179,6 +196,21 @@ def test_errors_come_at_once(dataset):
     data.eval_batches(dataset, 'test', 0)
   with pytest.raises(ValueError, match=r"split: 'valid'\. Known: train, test"):
     data.eval_batches(dataset, 'valid', 4)
+
+
+@pytest.mark.parametrize('name', data.names())
+def test_sources_make_the_batches_that_stacking_would(name):
+  """Those that make a batch at once; `read` stacks what the others give."""
+  for source in data.build(name).splits.values():
+    positions = np.array([3, 0, len(source) - 1, 3])
+    examples = [source[int(i)] for i in positions]
+    stacked = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
+    batch = read(source, positions)
+    _assert_equal([batch], [stacked])
+    again = read(source, positions)
+    for array in batch.values():  # they are the reader's own
+      array[...] = 1
+    _assert_equal([read(source, positions)], [again])
 
 
 @pytest.mark.parametrize('name', data.names())

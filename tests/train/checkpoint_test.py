@@ -1,7 +1,9 @@
 """Checkpoints that are damaged on disk, on purpose and in every file."""
 
+import contextlib
 import logging
 import os
+import resource
 import shutil
 
 import flax.linen as nn
@@ -19,8 +21,9 @@ from convscan.train.checkpoint import (
   restore_newest,
   restore_variables,
 )
-from convscan.train.errors import CheckpointError
+from convscan.train.errors import CheckpointError, Damaged
 from convscan.train.metrics import logger
+from convscan.train.saved import read_step
 from convscan.train.state import create_state
 
 
@@ -208,6 +211,64 @@ def test_when_none_is_good_nothing_changes(run, lines):
   assert '\n' not in str(error.value)
   assert [(p, p.stat().st_mtime_ns) for p in sorted(run.rglob('*'))] == before
   assert not lines
+
+
+@contextlib.contextmanager
+def _no_more_files():
+  """No file can be opened: the lowest number that is free is the limit."""
+  free = os.dup(0)
+  os.close(free)
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _as_it_is(folder):
+  return [(p, p.lstat().st_mtime_ns) for p in sorted(folder.rglob('*'))]
+
+
+@pytest.mark.parametrize(
+  'choose',
+  [
+    lambda folder: folder / 'progress/metadata',
+    lambda folder: folder / 'state/manifest.ocdbt',
+    _largest,
+  ],
+)
+def test_a_step_that_could_not_be_read_may_be_good(choose, run, lines):
+  path = choose(run / 'checkpoints/20')
+  path.unlink()
+  path.symlink_to(path.name)  # which nobody can open: not even root
+  before = _as_it_is(run)
+  with pytest.raises(CheckpointError, match='can not read') as error:
+    restore_newest(str(run), _state(0))
+  assert f"'{run}/checkpoints/20'" in str(error.value)
+  assert ': Too many levels of symbolic links. It may be good' in str(error.value)
+  assert _as_it_is(run) == before
+  assert not lines
+
+
+def test_too_many_open_files_are_no_damage(run, lines):
+  before, like = _as_it_is(run), _state(0)
+  for restore in (restore_newest, restore_variables):
+    with pytest.raises(CheckpointError) as error, _no_more_files():
+      restore(str(run), like)
+    assert f"can not read '{run}/checkpoints': Too many open files" in str(error.value)
+  with contextlib.ExitStack() as stack:
+
+    def choose(sums):
+      stack.enter_context(_no_more_files())  # from here on: the leaves are read
+      return like
+
+    with pytest.raises(CheckpointError, match='Too many open files') as error:
+      read_step(str(run / 'checkpoints/20'), choose)
+  assert not isinstance(error.value, Damaged)
+  assert _as_it_is(run) == before
+  assert not lines
+  assert restore_newest(str(run), like)[0] == 20
 
 
 def test_when_none_can_be_read_there_are_no_variables(run):

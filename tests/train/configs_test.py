@@ -13,6 +13,7 @@ from convscan.train.loop import train_and_evaluate
 
 # Sizes that make a step quick; everything else is the experiment's own.
 SHRUNK = {
+  'adding_gru': {'model.hidden_features': 8, 'data.length': 20},
   'digits_angle': {},
   'digits_finetune': {},
   'digits_gru': {'model.hidden_features': 16},
@@ -25,8 +26,12 @@ SHRUNK = {
 }
 
 
+# Trained on files of one's own in tests/data/own_data_test.py.
+OWN_DATA = {'image_folder', 'series_csv', 'text_file'}
+
+
 def test_every_shipped_config_is_listed_here():
-  assert set(flags.shipped()) == set(SHRUNK)
+  assert set(flags.shipped()) == set(SHRUNK) | OWN_DATA
 
 
 @pytest.mark.parametrize('name', sorted(SHRUNK))

@@ -1,8 +1,7 @@
 """A run that ends before its last step, and what of it is kept."""
 
-import json
-
 import pytest
+from commands import checksums, lines
 
 from convscan.configs import digits_lenet
 from convscan.train.errors import RunError, Stopped
@@ -41,8 +40,7 @@ def test_it_ends_and_keeps_what_was_good(tmp_path):
 
 def test_or_leaves_such_steps_out(tmp_path):
   train_and_evaluate(_config(on_nonfinite='skip'), str(tmp_path))
-  lines = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
-  assert sum(line.get('train/skipped', 0) for line in lines) >= 7
+  assert sum(line.get('train/skipped', 0) for line in lines(tmp_path)) >= 7
 
 
 def test_a_run_stopped_where_it_was_to_evaluate_does_so_when_it_goes_on(tmp_path):
@@ -52,12 +50,19 @@ def test_a_run_stopped_where_it_was_to_evaluate_does_so_when_it_goes_on(tmp_path
     train_and_evaluate(config, str(tmp_path / 'stopped'), lambda step: step == 8)
   train_and_evaluate(config, str(tmp_path / 'stopped'))
   train_and_evaluate(config, str(tmp_path / 'whole'))
-  stopped, whole = (
-    [
-      {k: v for k, v in json.loads(line).items() if not k.startswith('perf/')}
-      for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()
-    ]
-    for name in ('stopped', 'whole')
-  )
+  stopped, whole = lines(tmp_path / 'stopped'), lines(tmp_path / 'whole')
   assert stopped == whole
   assert [m['step'] for m in whole if 'eval/loss' in m] == [4, 8, 12]
+
+
+def test_a_run_goes_on_otherwise_logged_and_for_longer_to_the_same_bits(tmp_path):
+  fields = {'optimizer.learning_rate': 0.01, 'optimizer.schedule': 'constant'}
+  often = {'log_every_steps': 3, 'eval_every_steps': 5, 'checkpoint_every_steps': 7}
+  longer = fields | {'num_train_steps': 16}
+  train_and_evaluate(_config(**fields), str(tmp_path / 'on'))
+  train_and_evaluate(_config(**longer, **often), str(tmp_path / 'on'))
+  train_and_evaluate(_config(**longer), str(tmp_path / 'whole'))
+  assert checksums(tmp_path / 'on', 16) == checksums(tmp_path / 'whole', 16)
+  evaluated = [m['step'] for m in lines(tmp_path / 'on') if 'eval/loss' in m]
+  assert evaluated == [12, 15, 16]
+  assert lines(tmp_path / 'on')[-1] == lines(tmp_path / 'whole')[-1]

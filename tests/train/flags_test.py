@@ -5,8 +5,9 @@ import pytest
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
-import convscan.train.flags  # noqa: F401  (has the parser of several values)
 from convscan.configs import digits_finetune
+from convscan.train.errors import ConfigError
+from convscan.train.flags import parse
 
 
 @pytest.mark.parametrize(
@@ -21,15 +22,42 @@ from convscan.configs import digits_finetune
     (['frozen='], ()),
     (['frozen=()'], ()),
     (['optimizer.step_at=0.5,0.75'], (0.5, 0.75)),
-    (['data.labels=7'], (7,)),
+    (['data.labels=7,'], (7,)),
+    (['data.labels=[7]'], (7,)),
+    (['data.labels=7,', 'data.labels=8,9'], (7, 8, 9)),
   ],
 )
 def test_several_values(given, expected, monkeypatch):
   config = digits_finetune.get_config()
+  _override(config, given, monkeypatch)
+  key = given[0].partition('=')[0]
+  assert config_path.get_value(key, config) == expected
+
+
+def _override(config, given, monkeypatch):
   argv = ['main', *(f'--config.{override}' for override in given)]
   monkeypatch.setattr('sys.argv', argv)  # which is where overrides are looked for
   values = absl.flags.FlagValues()
   config_flags.DEFINE_config_dict('config', config, flag_values=values)
-  values(argv)
-  key = given[0].partition('=')[0]
-  assert config_path.get_value(key, config) == expected
+  parse(argv, values)
+
+
+@pytest.mark.parametrize(
+  ('given', 'expected'),
+  [
+    ('batch_size=', "config.batch_size: ''; expected a whole number"),
+    ('seed=1.5', "config.seed: '1.5'; expected a whole number"),
+    ('ema_decay=a: b', "config.ema_decay: 'a: b'; expected a number"),
+    ('optimizer.nesterov=maybe', "'maybe'; expected true or false"),
+    ('data.labels=7', "config.data.labels: '7'; expected several values"),
+    ('data.labels=(7)', "config.data.labels: '(7)'; expected several values"),
+    ('data.labels=(7', "config.data.labels: '(7'; expected several values"),
+    ('data=7', 'config.data=7: Failed to parse'),
+    ('batch_size', 'Missing value for flag --config.batch_size'),
+  ],
+)
+def test_a_value_of_another_type(given, expected, monkeypatch):
+  with pytest.raises(ConfigError) as error:
+    _override(digits_finetune.get_config(), [given], monkeypatch)
+  assert expected in str(error.value)
+  assert '\n' not in str(error.value)

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from commands import lines
 
 import convscan.train
 
@@ -85,14 +86,6 @@ def _saved(workdir, step):
     return reader.restore(folder / 'state'), (folder / 'progress/metadata').read_text()
 
 
-def _lines(workdir):
-  """What a run wrote, but how fast it was."""
-  return [
-    {k: v for k, v in json.loads(line).items() if not k.startswith('perf/')}
-    for line in (workdir / 'metrics.jsonl').read_text().splitlines()
-  ]
-
-
 @pytest.mark.filterwarnings('ignore:Sharding info not provided')
 @pytest.mark.parametrize(
   'kills', [3, pytest.param(20, marks=pytest.mark.long)], ids='{} kills'.format
@@ -132,7 +125,7 @@ def test_killed_any_number_of_times_it_ends_with_the_same_bits(
     np.testing.assert_array_equal(state[name], leaf, err_msg=name)
   assert json.loads(noted) == json.loads(other)
   assert set(json.loads(noted)['checksums']) == set(state)
-  assert _lines(workdir) == _lines(undisturbed)
+  assert lines(workdir) == lines(undisturbed)
 
 
 @pytest.mark.skipif(not hasattr(resource, 'prlimit'), reason='Linux alone has prlimit')
@@ -156,20 +149,30 @@ def test_a_save_that_fails_ends_the_run_in_one_line(tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-  ('error', 'lines'), [('ENOSPC', ['convscan: can not write: full']), ('EIO', None)]
+  ('statement', 'said'),
+  [
+    ("raise OSError(errno.ENOSPC, 'full')", 'can not write: full'),
+    ("raise OSError(errno.EIO, 'broken')", None),
+    ("open('file/x', 'w')", "can not use 'file/x': Not a directory"),
+    ("os.makedirs('/proc/x')", "can not use '/proc/x': No such file or directory"),
+    ("open('x' * 300, 'w')", f"can not use '{'x' * 300}': File name too long"),
+  ],
 )
-def test_a_disk_that_is_full_for_other_files_ends_in_one_line_too(error, lines):
+def test_what_cant_be_written_ends_in_one_line(statement, said, tmp_path):
+  (tmp_path / 'file').touch()
   program = f"""
-import errno
+import errno, os
 from convscan.train.flags import run
 def main():
-  raise OSError(errno.{error}, 'full')
+  {statement}
 run(main)
 """
-  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, cwd=tmp_path
+  )
   assert done.returncode == 1
-  assert lines is None or done.stderr.splitlines() == lines
-  assert ('Traceback' in done.stderr) == (lines is None)
+  assert said is None or done.stderr == f'convscan: {said}\n'
+  assert ('Traceback' in done.stderr) == (said is None)
 
 
 @pytest.mark.long
@@ -188,7 +191,7 @@ def test_a_run_moves_from_8_devices_to_4_to_1(tmp_path):
     assert process.returncode == -signal.SIGKILL, 'it ended before it was killed'
   said = _finish(_start(moves, devices=1))
   assert '1 x cpu, mesh data=1' in said
-  expected, got = _lines(stays), _lines(moves)
+  expected, got = lines(stays), lines(moves)
   for a, b in zip(expected, got, strict=True):
     assert a.keys() == b.keys()
     for name in a.keys() & {'train/loss', 'eval/loss'}:

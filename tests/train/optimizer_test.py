@@ -105,6 +105,8 @@ def test_schedules():
     ({'schedule': 'cosin'}, "did you mean 'cosine'?"),
     ({'warmup_steps': 10}, 'config.optimizer.warmup_steps: 10; expected 0 to 9'),
     ({'learning_rate': -1.0}, 'config.optimizer.learning_rate: -1.0; expected 0'),
+    ({'step_at': (0.5, 1.5)}, 'config.optimizer.step_at: (0.5, 1.5); expected shares'),
+    ({'step_at': ('half',)}, "config.optimizer.step_at: ('half',); expected shares"),
   ],
 )
 def test_errors_name_key_value_and_choices(changes, message):

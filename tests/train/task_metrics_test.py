@@ -9,7 +9,10 @@ import pytest
 from flax import linen as nn
 from sklearn import metrics as sk
 
+from convscan import data
+from convscan.configs import digits_lenet
 from convscan.train import tasks
+from convscan.train.errors import ConfigError
 from convscan.train.mesh import batch_sharded, make_mesh, put_batch, replicated
 from convscan.train.step import eval_step
 from convscan.train.tasks.task import Options, mean
@@ -225,8 +228,29 @@ def test_what_is_shown_is_measured(name, gain):
 
 def test_a_metric_without_weight_is_not_a_number_and_a_count_is_a_sum():
   zero, one = jnp.zeros(()), jnp.ones(())
-  means = mean([{'a': (zero, zero), 'skipped': (one, zero)}] * 2)
+  means = mean([{'a': (zero, zero), 'n': (one, None)}] * 2)
   assert np.isnan(means['a'])
-  assert means['skipped'] == 2
+  assert means['n'] == 2
   got = tasks.get('tagging').derive({'counts': np.zeros((3, 2))})
   assert set(got.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'class_weights': ('one', 'two')}, "class_weights: ('one', 'two'); expected 0 or"),
+    ({'class_weights': (1.0, -1.0)}, 'class_weights: (1.0, -1.0); expected 0 or more'),
+    ({'class_weights': (0, 0)}, 'class_weights: (0, 0); expected 0 or more, and not 0'),
+    ({'class_weights': (1.0,)}, 'class_weights: 1 weights; expected 2, one for each'),
+    ({'label_smoothing': 1.0}, 'label_smoothing: 1.0; expected 0 or more and less'),
+    ({'name': 'hubber'}, "name: unknown 'hubber'; did you mean 'huber'? Known: abs"),
+    ({'delta': 0.0}, 'delta: 0.0; expected more than 0'),
+  ],
+)
+def test_a_loss_that_can_not_be(changes, message):
+  config = digits_lenet.get_config()
+  config.loss.update(changes)
+  dataset = data.build('digits', labels=(3, 8))
+  with pytest.raises(ConfigError) as error:
+    tasks.build(config, dataset)
+  assert str(error.value).startswith(f'config.loss.{message}')

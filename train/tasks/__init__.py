@@ -54,7 +54,8 @@ def build(config: Any, dataset: Any) -> Task:
       f'config.loss.class_weights: {len(weights)} weights; expected {len(classes)}, '
       f'one for each class of {config.data.name!r}, or () for none'
     )
-  if not all(0 <= w < float('inf') for w in weights) or (weights and not any(weights)):
+  plain = all(isinstance(w, int | float) and 0 <= w < float('inf') for w in weights)
+  if not plain or (weights and not any(weights)):
     raise ConfigError(
       f'config.loss.class_weights: {weights}; expected 0 or more, and not 0 alone'
     )

@@ -64,7 +64,7 @@ def scores(logits: jax.Array, batch: Batch) -> Metrics:
   t = shares(batch['targets'], num_classes, weights.ndim)
   p = jax.nn.one_hot(jnp.argmax(logits, axis=-1), num_classes)
   counts = [weighted_rows(x, weights)[0] for x in (t, p, t * p)]
-  found = {
+  found: Metrics = {
     'cross_entropy': weighted(cross_entropy(logits, batch['targets']), weights),
     'counts': (jnp.stack(counts), jnp.sum(weights)),
   }

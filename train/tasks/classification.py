@@ -9,27 +9,19 @@ from flax import linen as nn
 
 from .. import figures
 from . import classes
-from .task import Options, Task
+from .task import Options, Results, Task
 
 
-def draw(
-  folder: str,
-  *,
-  history: list[dict[str, Any]],
-  predictions: dict[str, Any],
-  model: Any,
-  variables: Any,
-  dataset: Any,
-) -> list[str]:
+def draw(r: Results) -> list[str]:
   """Draws the curves, the confusion matrix and, for a CNN, its first layer."""
   drawn = [
-    figures.curves(folder, history, 'loss', 'cross-entropy (nats)'),
-    figures.curves(folder, history, 'accuracy', 'accuracy'),
-    figures.confusion(folder, predictions, dataset.classes),
+    figures.curves(r.folder, r.history, 'loss', 'cross-entropy (nats)'),
+    figures.curves(r.folder, r.history, 'accuracy', 'accuracy'),
+    figures.confusion(r.folder, r.predictions, r.dataset.classes),
   ]
-  image = dataset.splits['test'][0]['inputs']
-  if found := first_convolution(model, variables, image):
-    drawn.append(figures.first_layer(folder, image, *found))
+  image = r.dataset.splits['test'][0]['inputs']
+  if found := first_convolution(r.model, r.variables, image):
+    drawn.append(figures.first_layer(r.folder, image, *found))
   return drawn
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import figures
 from . import numeric
-from .task import Batch, Metrics, Options, Task, weighted
+from .task import Batch, Metrics, Options, Results, Task, weighted
 
 
 def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
@@ -24,7 +24,12 @@ def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
   (Array(1.5, dtype=float32), Array(1., dtype=float32))
   """
   past = batch['inputs'][..., : batch['targets'].shape[-1]]
-  change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=(1, 2))
+  change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=2)
+  if 'lengths' in batch:
+    within = jnp.arange(1, past.shape[1])[None] < batch['lengths'][:, None]
+    change = jnp.sum(change * within, axis=1) / jnp.maximum(jnp.sum(within, axis=1), 1)
+  else:
+    change = jnp.mean(change, axis=1)
   return weighted(change, jnp.sum(batch['weights'], axis=1))
 
 
@@ -43,23 +48,14 @@ def derive(means: Mapping[str, Any]) -> dict[str, float]:
   return found
 
 
-def draw(
-  folder: str,
-  *,
-  history: list[dict[str, Any]],
-  predictions: dict[str, Any],
-  model: Any,
-  variables: Any,
-  dataset: Any,
-) -> list[str]:
+def draw(r: Results) -> list[str]:
   """Draws the curves, some windows and what follows, and the error by step."""
-  del model, variables
-  source = dataset.splits['test']
+  source = r.dataset.splits['test']
   windows = [source[i]['inputs'] for i in figures.spread(len(source))]
   return [
-    figures.curves(folder, history, 'loss', 'loss'),
-    figures.curves(folder, history, 'mae', 'mean absolute error'),
-    figures.forecasts(folder, windows, predictions, dataset.classes),
+    figures.curves(r.folder, r.history, 'loss', 'loss'),
+    figures.curves(r.folder, r.history, 'mae', 'mean absolute error'),
+    figures.forecasts(r.folder, windows, r.predictions, r.dataset.classes),
   ]
 
 

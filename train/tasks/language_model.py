@@ -11,7 +11,7 @@ import numpy as np
 from .. import figures
 from . import classes
 from .losses import cross_entropy
-from .task import Batch, Metrics, Options, Task, weighted
+from .task import Batch, Metrics, Options, Results, Task, weighted
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
@@ -29,29 +29,24 @@ def paragraph(
   return dataset.decode(np.asarray(tokens)[0]).replace(dataset.classes[0], '\n')
 
 
-def draw(
-  folder: str,
-  *,
-  history: list[dict[str, Any]],
-  predictions: dict[str, Any],
-  model: Any,
-  variables: Any,
-  dataset: Any,
-) -> list[str]:
+def draw(r: Results) -> list[str]:
   """Draws bits per token, and what the gates do over one held-out sentence."""
-  unit = dataset.tokens.unit
-  drawn = [figures.curves(folder, history, f'bits_per_{unit}', f'bits per {unit}')]
-  tokens = np.asarray(dataset.splits['test'][0]['inputs'])
-  if unit != 'char' or not model.has_gates:  # words would not fit below the gates
+  unit = r.dataset.tokens.unit
+  bits = figures.curves(r.folder, r.history, f'bits_per_{unit}', f'bits per {unit}')
+  drawn = [bits]
+  tokens = np.asarray(r.dataset.splits['test'][0]['inputs'])
+  if unit != 'char' or not r.model.has_gates:  # words would not fit below the gates
     return drawn
-  gates = model.apply(variables, tokens[None], method='gates')
-  # Its first sentence, after the underlined title, or as much of it as is readable.
-  text = ''.join(dataset.classes[t] for t in tokens)
+  gates = r.model.apply(r.variables, tokens[None], method='gates')
+  # Its first sentence, after the underlined title, or as much of it as is readable; in
+  # what is no text, such as brackets, no sentence ends.
+  names = [r.dataset.classes[t] for t in tokens]
+  text = ''.join(name[0] for name in names)
   begin = text.find('\n\n') + 2
-  end = text.find('.', begin) + 1 or text.rfind(' ') + 1
+  end = text.find('.', begin) + 1 or text.rfind(' ') + 1 or len(text)
   sentence = slice(begin, min(end, begin + 90))
   shown = {name: a[:, sentence] for name, a in gates.items()}
-  return [*drawn, figures.gates(folder, text[sentence], shown)]
+  return [*drawn, figures.gates(r.folder, names[sentence], shown)]
 
 
 def make(options: Options) -> Task:

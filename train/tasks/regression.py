@@ -1,27 +1,16 @@
 """Numbers for each image or sequence."""
 
-from typing import Any
-
 from .. import figures
 from . import numeric
-from .task import Options, Task
+from .task import Options, Results, Task
 
 
-def draw(
-  folder: str,
-  *,
-  history: list[dict[str, Any]],
-  predictions: dict[str, Any],
-  model: Any,
-  variables: Any,
-  dataset: Any,
-) -> list[str]:
+def draw(r: Results) -> list[str]:
   """Draws the curves, and what is predicted over what is true."""
-  del model, variables
   return [
-    figures.curves(folder, history, 'loss', 'loss'),
-    figures.curves(folder, history, 'mae', 'mean absolute error'),
-    figures.scatter(folder, predictions, dataset.classes),
+    figures.curves(r.folder, r.history, 'loss', 'loss'),
+    figures.curves(r.folder, r.history, 'mae', 'mean absolute error'),
+    figures.scatter(r.folder, r.predictions, r.dataset.classes),
   ]
 
 

@@ -1,27 +1,16 @@
 """One class for each step of a sequence."""
 
-from typing import Any
-
 from .. import figures
 from . import classes
-from .task import Options, Task
+from .task import Options, Results, Task
 
 
-def draw(
-  folder: str,
-  *,
-  history: list[dict[str, Any]],
-  predictions: dict[str, Any],
-  model: Any,
-  variables: Any,
-  dataset: Any,
-) -> list[str]:
+def draw(r: Results) -> list[str]:
   """Draws the curves, and the confusion matrix over all steps."""
-  del model, variables
   return [
-    figures.curves(folder, history, 'loss', 'cross-entropy (nats)'),
-    figures.curves(folder, history, 'accuracy', 'accuracy'),
-    figures.confusion(folder, predictions, dataset.classes),
+    figures.curves(r.folder, r.history, 'loss', 'cross-entropy (nats)'),
+    figures.curves(r.folder, r.history, 'accuracy', 'accuracy'),
+    figures.confusion(r.folder, r.predictions, r.dataset.classes),
   ]
 
 

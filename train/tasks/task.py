@@ -11,8 +11,9 @@ import numpy as np
 Batch = Mapping[str, jax.Array]
 # Each metric as (weighted sum, sum of weights): adding pairs over batches and devices
 # and dividing at the end gives the exact mean over a whole split. The sum may be an
-# array, such as a count for each class.
-Metrics = dict[str, tuple[jax.Array, jax.Array]]
+# array, such as a count for each class. What is itself a count has None in place of the
+# sum of weights: it is added up alone.
+Metrics = dict[str, tuple[jax.Array, jax.Array | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,27 @@ class Options:
   delta: float = 1.0
   origin: Any = 0.0
   unit: str = 'char'
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+  """What a finished run's figures are drawn from.
+
+  Attributes:
+    folder: where they are to lie.
+    history: every line of `metrics.jsonl`.
+    predictions: what the last evaluation gave; see `Task.evaluate`.
+    model: the model.
+    variables: what was evaluated.
+    dataset: the dataset.
+  """
+
+  folder: str
+  history: list[dict[str, Any]]
+  predictions: dict[str, Any]
+  model: Any
+  variables: Any
+  dataset: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +76,7 @@ class Task:
     record: `(predictions, place, classes) ->` what a table of predictions says of one
       target, by column.
     at_evaluation: text to show after an evaluation, or `''`.
-    figures: draws the task's PNGs into a folder and returns their paths.
+    figures: draws the task's PNGs and returns their paths.
   """
 
   size_field: str
@@ -68,7 +90,7 @@ class Task:
   record: Callable[
     [Mapping[str, Any], tuple[int, ...], tuple[str, ...]], dict[str, Any]
   ]
-  figures: Callable[..., list[str]]
+  figures: Callable[[Results], list[str]]
   at_evaluation: Callable[..., str] = lambda *args, **kwargs: ''
 
 
@@ -92,19 +114,19 @@ def weighted_rows(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax
 
 
 def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
-  """Adds up the metrics of several batches, and divides once.
+  """Adds up the metrics of several batches, and divides once; counts are not divided.
 
   Returns:
     A float for each metric, or a float64 array where its sums are arrays. Without any
-    weight it is not a number, save for `skipped`, which is a count.
+    weight a mean is not a number.
 
-  >>> mean([{'loss': (3.0, 2.0)}, {'loss': (1.0, 2.0)}])
-  {'loss': 1.0}
+  >>> mean([{'loss': (3.0, 2.0), 'n': (1, None)}, {'loss': (1.0, 2.0), 'n': (2, None)}])
+  {'loss': 1.0, 'n': 3.0}
   """
-  means = {}
-  for name in batches[0]:
-    total = np.sum([np.asarray(m[name][0], np.float64) for m in batches], axis=0)
-    weight = np.sum([np.asarray(m[name][1], np.float64) for m in batches])
-    value = total if name == 'skipped' else total / (weight or np.nan)
-    means[name] = value if value.ndim else float(value)
-  return means
+  numbers = {}
+  for name, (_, weight) in batches[0].items():
+    value = np.sum([np.asarray(m[name][0], np.float64) for m in batches], axis=0)
+    if weight is not None:
+      value = value / (np.sum([float(m[name][1]) for m in batches]) or np.nan)
+    numbers[name] = value if value.ndim else float(value)
+  return numbers

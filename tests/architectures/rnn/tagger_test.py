@@ -46,8 +46,9 @@ def test_padding_changes_nothing_and_has_no_logits() -> None:
   np.testing.assert_allclose(logits[1:2, :2], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_each_tag_depends_on_the_whole_sequence() -> None:
-  model, variables = make()
+@pytest.mark.parametrize('name', ['lstm_tagger', 'lstm_causal_tagger'])
+def test_each_tag_depends_on_the_whole_sequence_or_on_the_past(name: str) -> None:
+  model, variables = make(name)
   params = variables['params']
   tokens = np.arange(TIME)[None]  # Each position has its own row of the embedding.
 
@@ -57,7 +58,9 @@ def test_each_tag_depends_on_the_whole_sequence() -> None:
     return jnp.sum(logits[0] ** 2, axis=-1)
 
   slopes = jax.jit(jax.jacrev(energies))(params['embed']['embedding'])
-  assert np.asarray(slopes).any(axis=-1)[:, :TIME].all()
+  depends = np.asarray(slopes).any(axis=-1)[:, :TIME]  # of each tag on each token
+  every = np.ones((TIME, TIME), bool)
+  np.testing.assert_array_equal(depends, np.tril(every) if 'causal' in name else every)
 
 
 def test_arguments_that_do_not_fit_are_named() -> None:

@@ -67,6 +67,7 @@ _TIMM = {
   'convnextv2_atto': tuple(f'stages.{i}' for i in range(4)),
   'resnet18d': _RESNET,
   'resnet26d': _RESNET,
+  'resnet50d': _RESNET,
   'seresnet18': _RESNET,
   'seresnet50': _RESNET,
   'xception': ('act2', 'block1', 'block2', 'block11', 'act4'),
@@ -74,7 +75,8 @@ _TIMM = {
 _THEIRS = {'xception': 'legacy_xception'}
 # Options of timm's, and ours: fewer blocks, which compile faster.
 _OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-  'convnextv2_atto': ({'depths': (1, 1, 2, 1)}, {'stage_sizes': (1, 1, 2, 1)})
+  'convnextv2_atto': ({'depths': (1, 1, 2, 1)}, {'stage_sizes': (1, 1, 2, 1)}),
+  'resnet50d': ({'layers': (1, 1, 2, 1)}, {'stage_sizes': (1, 1, 2, 1)}),
 }
 for _name, _modules in _TIMM.items():
   _theirs, _ours = _OPTIONS.get(_name, ({}, {}))
@@ -131,7 +133,8 @@ def test_logits_and_maps_are_the_same(pair: Any) -> None:
     # The logits tell the images apart.
     assert logits.std(axis=0).mean() > 0.01 * np.abs(logits).max()
     logits = np.moveaxis(logits, 1, -1)
-    assert relative_error(apply(variables, x), logits) < 1e-4
+    # ConvNeXt V2 would be wrong by 9e-5 with the approximate GELU.
+    assert relative_error(apply(variables, x), logits) < 3e-5
     maps = apply(variables, x, method='features')
     assert list(maps) == list(model.feature_info)
     for (stage, y), expected in zip(maps.items(), net.maps, strict=True):

@@ -87,6 +87,7 @@ VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
       'regnet_y_16gf': 'regnety_160',
       'regnet_y_32gf': 'regnety_320',
       'regnet_y_128gf': 'regnety_1280',
+      'xception': 'legacy_xception',
       **{
         name: name
         for name in (
@@ -100,8 +101,12 @@ VARIANTS: dict[str, dict[str, Callable[..., Any]]] = {
           ),
           *(f'densenet{depth}' for depth in (121, 161, 169, 201)),
           *(f'efficientnet_b{i}' for i in range(8)),
-          *(f'resnet{depth}' for depth in (18, 34, 50, 101, 152)),
-          *('resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d'),
+          *(
+            name
+            for n in (18, 34, 50, 101, 152)
+            for name in (f'resnet{n}', f'resnet{n}d', f'seresnet{n}')
+          ),
+          *('resnet26d', 'resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d'),
           *('wide_resnet50_2', 'wide_resnet101_2'),
           *(f'vgg{depth}{norm}' for depth in (11, 13, 16, 19) for norm in ('', '_bn')),
         )
