@@ -94,6 +94,14 @@ def test_prepare_says_what_there_is_now(tmp_path, monkeypatch, capsys):
   assert data.build('fashion_mnist', data_dir=tmp_path)  # the server is gone
 
 
+def test_what_has_no_end_says_so(tmp_path, monkeypatch, capsys):
+  png = f'--png={tmp_path}/p.png'
+  status, out, err = run(describe, monkeypatch, capsys, 'parity', png)
+  assert (status, err) == (0, '')
+  assert '\ntrain  endless  examples\ntest     1,000  examples\n' in out
+  assert out.endswith(f'examples drawn: {tmp_path}/p.png\n')
+
+
 def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
   files = dict.fromkeys(('train.bin', 'test.bin'), bytes(3074))
   names = texts('coarse_label_names.txt')
