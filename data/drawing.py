@@ -127,8 +127,8 @@ def _texts(dataset: Dataset) -> Figure:
 
 
 def _decode(dataset: Dataset, tokens: np.ndarray) -> str:
-  if dataset.task == 'tagging':
-    return ''.join(map(chr, tokens))  # their codes
+  if dataset.task == 'tagging' and tokens.max() >= ord(' '):
+    return ''.join(map(chr, tokens))  # the codes of characters
   if dataset.task == 'language_model' or dataset.vocabulary:
     return dataset.decode(tokens)
   return ' '.join(map(str, tokens.ravel()))

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from .dataset import Dataset, Example
+from .errors import DataError
 from .transforms import (
   AugMix,
   ColorJitter,
@@ -52,7 +53,8 @@ class Images:
 
   Args:
     records: each with 'image', the path of a file, its bytes, an array, uint8
-      `[height, width, 3]`, or a `PIL.Image` of mode 'RGB', and 'label', an integer.
+      `[height, width, 3]`, or a `PIL.Image` of mode 'RGB', and 'label', an integer; and
+      'file_name', bytes, to say which is damaged, if there is one.
     finish: makes an array of the `PIL.Image`. None leaves it as it is, for random
       transforms that go before `Normalize`.
   """
@@ -71,10 +73,14 @@ class Images:
   def __getitem__(self, index: int) -> dict[str, Any]:
     record = self._records[index]
     image = record['image']
-    if isinstance(image, np.ndarray):
-      image = to_image(image)
-    elif not isinstance(image, Image.Image):
-      image = decode(image)
+    try:
+      if isinstance(image, np.ndarray):
+        image = to_image(image)
+      elif not isinstance(image, Image.Image):
+        image = decode(image)
+    except ValueError as e:
+      name = f' ({record["file_name"].decode()})' if 'file_name' in record else ''
+      raise DataError(f'image {index}{name}: {e}') from e
     return {
       'inputs': image if self._finish is None else self._finish(image),
       'targets': np.array(record['label'], np.int32),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .dataset import Dataset
+from .synthetic.stream import ENDLESS
 
 _WIDTH = 88
 _MAX_CLASSES = 20
@@ -48,7 +49,8 @@ def summary(dataset: Dataset) -> str:
     'forecasting': 'outputs',
   }.get(dataset.task, 'classes')
   rows = [
-    (split, f'{len(source):,}', 'examples') for split, source in dataset.splits.items()
+    (split, 'endless' if len(source) == ENDLESS else f'{len(source):,}', 'examples')
+    for split, source in dataset.splits.items()
   ]
   lines = [
     f'{dataset.name}: {what}',

@@ -1,6 +1,7 @@
 """The idx family from small files of its format."""
 
 import contextlib
+import dataclasses
 import gzip
 import re
 import struct
@@ -147,8 +148,13 @@ def test_a_file_that_is_not_what_it_should_be_is_named(
   assert re.match(rf'{tmp_path}/sets/downloads/mnist/\S+.*\Z', str(error.value))
 
 
-def test_offline_it_says_what_to_download(tmp_path):
-  url = 'http://codh.rois.ac.jp/kmnist/dataset/kmnist/'
+def test_offline_it_says_what_to_download(tmp_path, monkeypatch):
+  url = 'http://no-such-host.invalid/kmnist/dataset/kmnist/'
+  files = tuple(
+    dataclasses.replace(f, url=f.url.replace('codh.rois.ac.jp', 'no-such-host.invalid'))
+    for f in idx.FILES['kmnist']
+  )
+  monkeypatch.setitem(idx.FILES, 'kmnist', files)
   with pytest.raises(DataError) as error:
     data.build('kmnist', data_dir=tmp_path)
   assert str(error.value).splitlines()[1:] == [

@@ -101,6 +101,21 @@ def test_what_an_archive_holds_else_is_named(tmp_path, monkeypatch, files, messa
     data.build('imagenette', data_dir=tmp_path)
 
 
+def test_a_damaged_photograph_is_named_when_it_is_read(tmp_path, monkeypatch):
+  files = photographs()
+  name = 'train/n01440764/n01440764_1.JPEG'
+  files[name] = files[name][:-100]
+  contents = {'imagenette2-160.tgz': tgz(files)}
+  with offered(tmp_path / 's', monkeypatch, imagenette.FILES, '160px', contents):
+    source = data.build('imagenette', data_dir=tmp_path).splits['train']
+  assert source[0]
+  with pytest.raises(
+    DataError,
+    match=r'^image 1 \(n01440764_1\.JPEG\): cannot decode the image: .*(?i:truncated)',
+  ):
+    source[1]
+
+
 def test_an_option_that_can_not_be_is_refused_before_any_download(tmp_path):
   with pytest.raises(
     ValueError, match="version is '160', but must be one of 160px, 32"

@@ -4,11 +4,15 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from convscan.data.download import File
+
+# What is served here is asked for directly, whatever proxy there is.
+os.environ['no_proxy'] = '127.0.0.1'
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

@@ -1,5 +1,6 @@
 """SVHN from small Matlab files of its format."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -69,8 +70,10 @@ def test_the_extra_images_follow_the_others(parts, tmp_path, monkeypatch):
     dataset.splits['train'][35]
 
 
-def test_the_extra_images_are_asked_for_by_their_option(parts, tmp_path):
-  with pytest.raises(DataError, match=r'(?s)extra_32x32\.mat .*\n.* svhn --extra --da'):
+def test_the_extra_images_are_asked_for_by_their_option(parts, tmp_path, monkeypatch):
+  file = dataclasses.replace(svhn.FILES['extra'], url='http://no-such-host.invalid/e')
+  monkeypatch.setitem(svhn.FILES, 'extra', file)
+  with pytest.raises(DataError, match=r'(?s)as extra_32x32\.mat\n.* svhn --extra --da'):
     data.build('svhn', data_dir=tmp_path, extra=True)
 
 

@@ -181,6 +181,22 @@ def test_a_mistake_ends_in_one_line_and_status_2(name, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+def test_data_that_can_not_be_had_ends_in_what_to_do_and_status_1(tmp_path):
+  # Where there is a network, too: the folder has a file that is not right.
+  folder = tmp_path / 'downloads' / 'mnist'
+  folder.mkdir(parents=True)
+  (folder / 'train-images-idx3-ubyte.gz').write_bytes(b'not right')
+  data = ['--config.data.name=mnist', f'--config.data.data_dir={tmp_path}']
+  done = _command(SMALL[0], *data, f'--workdir={tmp_path}/run')
+  assert done.returncode == 1, done.stderr
+  assert done.stderr == (
+    f'convscan: {folder}/train-images-idx3-ubyte.gz has 9 bytes, but should have '
+    '9912422: move it away, and the right one is fetched from https://storage.googleapis'
+    '.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz\n'
+  )
+  assert not (tmp_path / 'run').exists()
+
+
 def test_the_folder_of_another_config_is_left_alone(finished):
   workdir, _ = finished
   before = sorted((p, p.stat().st_mtime_ns) for p in workdir.rglob('*') if p.is_file())
