@@ -41,7 +41,7 @@ def load(
 
   Returns:
     A language model of so many letters and the token 0 that starts a word and ends it;
-    int32 `[letters * n + 1]` for the largest n, padded with 0 that is not counted.
+    int32 `[letters * n + 1]` for the largest n, with `lengths`.
 
   Raises:
     ValueError: an option is illegal.
@@ -97,4 +97,9 @@ def _word(n: int, letters: int, most: int) -> Example:
   tokens[1 : 1 + letters * n] = np.repeat(np.arange(1, letters + 1), n)
   weights = np.zeros(letters * most + 1, np.float32)
   weights[: letters * n + 1] = 1
-  return {'inputs': tokens[:-1], 'targets': tokens[1:], 'weights': weights}
+  return {
+    'inputs': tokens[:-1],
+    'targets': tokens[1:],
+    'weights': weights,
+    'lengths': np.array(letters * n + 1, np.int32),
+  }

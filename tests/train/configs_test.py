@@ -21,6 +21,7 @@ SHRUNK = {
   'digits_resnet': {},
   'digits_unet': {'model.channels': (4, 8)},
   'mackey_glass_tcn': {},
+  'parity_lstm': {'model.hidden_features': 8, 'data.test_lengths': (41, 50)},
   'python_tagger': {'model.hidden_features': 8},
   'pydoc_lstm': {'model.hidden_features': 16, 'data.length': 32},
 }

@@ -19,6 +19,7 @@ def test_words_are_of_the_language(letters):
     assert example['weights'][:counted].all()
     assert dataset.decode(example['inputs'])[:counted] == '\x00' + word[:-1]
     assert not example['inputs'][counted:].any()
+    assert example['lengths'] == counted
     seen.add(n)
   assert seen == {*range(1, 10)}
 
