@@ -97,6 +97,17 @@ def test_padding_changes_neither_loss_nor_gradient(name):
     assert mean([evaluated])['naive'] == pytest.approx(naive, rel=1e-5)
 
 
+def test_a_language_model_carries_the_state_at_each_length():
+  model = arch.build('gru_lm', vocab_size=VOCAB, num_layers=1, **SMALL)
+  batch = _ragged('language_model', True)
+  variables = model.init(jax.random.key(0), batch['inputs'], train=False)
+  read = functools.partial(model.apply, variables, train=False, return_carry=True)
+  (carry,), _ = read(batch['inputs'], seq_lengths=LENGTHS)
+  for row, length in enumerate(LENGTHS):
+    (expected,), _ = read(batch['inputs'][row : row + 1, :length])
+    np.testing.assert_allclose(carry[row], expected[0], rtol=1e-5, atol=1e-6)
+
+
 # A text of documents whose starts lie anywhere in windows.
 _RNG = np.random.default_rng(1)
 DOCUMENTS = [_RNG.integers(1, VOCAB, n).astype(np.int32) for n in (37, 5, 61, 20)]
