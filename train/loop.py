@@ -77,20 +77,7 @@ def train_and_evaluate(
   examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
   model = normalise_by(config.batch_norm, model, examples_a_pass)
   sequences.check(config, dataset, model)
-  processes = {
-    'process_index': jax.process_index(),
-    'process_count': jax.process_count(),
-  }
-  with blame('config.batch_size'):
-    batches = data.train_batches(
-      dataset,
-      config.batch_size,
-      config.seed,
-      length_buckets=config.length_buckets,
-      carry_state=config.carry_state,
-      num_workers=config.num_reader_workers,
-      **processes,
-    )
+  batches = make_batches(config, dataset)
   inputs = dataset.splits['train'][0]['inputs']
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
@@ -338,3 +325,18 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
       f'{dataset.task!r}'
     )
   return dataset
+
+
+def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:
+  """Returns the iterator over this process's rows of a run's training batches."""
+  with blame('config.batch_size'):
+    return data.train_batches(
+      dataset,
+      config.batch_size,
+      config.seed,
+      length_buckets=config.length_buckets,
+      carry_state=config.carry_state,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+      num_workers=config.num_reader_workers,
+    )

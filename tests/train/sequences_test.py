@@ -97,6 +97,17 @@ def test_padding_changes_neither_loss_nor_gradient(name):
     assert mean([evaluated])['naive'] == pytest.approx(naive, rel=1e-5)
 
 
+def test_a_language_model_carries_the_state_at_each_length():
+  model = arch.build('gru_lm', vocab_size=VOCAB, num_layers=1, **SMALL)
+  batch = _ragged('language_model', True)
+  variables = model.init(jax.random.key(0), batch['inputs'], train=False)
+  read = functools.partial(model.apply, variables, train=False, return_carry=True)
+  (carry,), _ = read(batch['inputs'], seq_lengths=LENGTHS)
+  for row, length in enumerate(LENGTHS):
+    (expected,), _ = read(batch['inputs'][row : row + 1, :length])
+    np.testing.assert_allclose(carry[row], expected[0], rtol=1e-5, atol=1e-6)
+
+
 # A text of documents whose starts lie anywhere in windows.
 _RNG = np.random.default_rng(1)
 DOCUMENTS = [_RNG.integers(1, VOCAB, n).astype(np.int32) for n in (37, 5, 61, 20)]
@@ -110,10 +121,10 @@ def _stream(documents=DOCUMENTS, window=WINDOW):
   return data.Dataset('words', 'language_model', tuple(map(str, range(VOCAB))), splits)
 
 
-def _carried(model, tx, count, documents=DOCUMENTS, mesh=None, **options):
+def _carried(model, tx, count, documents=DOCUMENTS, mesh=None, rows=TRACKS, **options):
   """The states after each of the first batches, their metrics, and the batches."""
   mesh = mesh or make_mesh(1)
-  batches = data.train_batches(_stream(documents), TRACKS, 0, carry_state=True)
+  batches = data.train_batches(_stream(documents), rows, 0, carry_state=True)
   batches = [next(batches) for _ in range(count)]
   shape = jax.ShapeDtypeStruct(batches[0]['inputs'].shape, np.int32)
   params = jax.eval_shape(
@@ -216,8 +227,8 @@ def test_gradients_end_at_the_start_of_a_window():
 def test_a_batch_in_parts_or_on_devices_carries_the_same(case):
   model = arch.build('lstm_lm', vocab_size=VOCAB, num_layers=1, **SMALL)
   options = {'accumulate_steps': 2} if case == 'parts' else {'mesh': make_mesh(2)}
-  expected, numbers, _ = _carried(model, optax.sgd(0.5), 4)
-  states, metrics, _ = _carried(model, optax.sgd(0.5), 4, **options)
+  expected, numbers, _ = _carried(model, optax.sgd(0.5), 4, rows=4)
+  states, metrics, _ = _carried(model, optax.sgd(0.5), 4, rows=4, **options)
   expected, states = jax.device_get((expected[-1], states[-1]))
   for a, b in zip(
     jax.tree.leaves((states.params, states.carry, metrics)),
@@ -225,8 +236,8 @@ def test_a_batch_in_parts_or_on_devices_carries_the_same(case):
     strict=True,
   ):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-  first, second = jax.tree.leaves(states.carry)[0]
-  assert np.abs(first - second).max() > 1e-3  # so that rows in another order show
+  _, second, third, _ = jax.tree.leaves(states.carry)[0]
+  assert np.abs(second - third).max() > 1e-3  # so that rows in another order show
 
 
 def _config(**changes):
