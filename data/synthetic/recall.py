@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from ..dataset import Dataset, Example
+from ..vocabulary import Vocabulary
 from .stream import check_least, streams
 
 
@@ -82,10 +83,12 @@ def load_mqar(
     _draw_mqar, vocab_size=vocab_size, power=power, random_fill=random_fill
   )
   half = vocab_size // 2
+  classes = ('\x00', *(f'{"kv"[i >= half]}{i}' for i in range(1, vocab_size)))
   return Dataset(
     name='mqar',
     task='language_model',
-    classes=('\x00', *(f'{"kv"[i >= half]}{i} ' for i in range(1, vocab_size))),
+    classes=classes,
+    vocabulary=Vocabulary(classes, 'word'),
     splits=streams(
       partial(draw, length=length, pairs=pairs),
       partial(draw, length=test_length, pairs=test_pairs),
