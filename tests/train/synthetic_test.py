@@ -19,7 +19,7 @@ from convscan.train.loop import train_and_evaluate
     ),
     (
       'language_model',
-      {'name': 'mqar', 'vocab_size': 64, 'length': 16, 'pairs': 2},
+      {'name': 'dyck', 'length': 16},
       {'name': 'gru_lm', 'hidden_features': 8, 'num_layers': 1},
       'gates.png',
     ),
