@@ -13,7 +13,7 @@ from absl import flags
 from .commands import run
 from .dataset import Dataset
 from .drawing import draw
-from .table import arrays, summary
+from .summary import arrays, summary
 
 
 def main(dataset: Dataset, values: flags.FlagValues) -> None:

@@ -11,7 +11,7 @@ from absl import flags
 from .commands import run
 from .dataset import Dataset
 from .prepared import root
-from .table import summary
+from .summary import summary
 
 
 def main(dataset: Dataset, values: flags.FlagValues) -> None:
