@@ -45,7 +45,7 @@ def opener(
   if first is None or not isinstance(second, tfds.features.ClassLabel):
     raise DataError(
       f'{folder}: its supervised_keys are {keys} of '
-      f'{", ".join(features)}; expected an image or a text, and a class label'
+      f'{", ".join(sorted(features))}; expected an image or a text, and a class label'
     )
   known = {
     split: _Labelled(source, inputs, label, folder, split)
