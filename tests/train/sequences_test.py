@@ -1,6 +1,10 @@
 """Lengths and a carried state in training, beside sequences taken one by one."""
 
 import functools
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -254,9 +258,9 @@ def _config(**changes):
   return config
 
 
-def _saved(workdir):
+def _saved(workdir, step=6):
   with ocp.PyTreeCheckpointer() as reader:
-    return reader.restore(f'{workdir}/checkpoints/6/state')
+    return reader.restore(f'{workdir}/checkpoints/{step}/state')
 
 
 @pytest.mark.filterwarnings('ignore:Sharding info not provided')
@@ -370,3 +374,35 @@ def _with(config, **changes):
   config = config.copy_and_resolve_references()
   config.update(changes)
   return config
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings('ignore:Sharding info not provided')
+def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(tmp_path):
+  flags = [
+    '--config=pydoc_lstm', '--config.carry_state', '--config.num_train_steps=60',
+    '--config.checkpoint_every_steps=3', '--config.eval_every_steps=60',
+    '--config.data.length=16', '--config.model.hidden_features=8',
+    '--config.sample.length=4',
+  ]  # fmt: skip
+
+  def start(workdir):
+    command = [sys.executable, '-m', 'convscan.train.main', *flags]
+    return subprocess.Popen([*command, f'--workdir={workdir}'], stderr=subprocess.PIPE)
+
+  killed, whole = tmp_path / 'killed', tmp_path / 'whole'
+  for goal in (9, 30):
+    process = start(killed)
+    while not (killed / f'checkpoints/{goal}').exists() and process.poll() is None:
+      time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, 'it ended before it was killed'
+  for workdir in (killed, whole):
+    process = start(workdir)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+  got, expected = _saved(killed, 60), _saved(whole, 60)
+  assert got.keys() == expected.keys()
+  for name, leaf in expected.items():
+    np.testing.assert_array_equal(got[name], leaf, err_msg=name)
