@@ -189,7 +189,9 @@ def _unused_port():
 
 
 @pytest.mark.parametrize(
-  'host', [f'127.0.0.1:{_unused_port()}', 'no-such-host.invalid']
+  'host',
+  [f'127.0.0.1:{_unused_port()}', 'no-such-host.invalid'],
+  ids=['closed port', 'no such host'],
 )
 def test_without_a_network_it_says_at_once_what_to_do(host, original, folder):
   original.with_name('b.bin').write_bytes(b'')

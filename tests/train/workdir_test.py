@@ -46,6 +46,7 @@ def _claim(workdir, **changes):
     ('eval_every_steps', 7),
     ('keep_checkpoints', 7),
     ('log_every_steps', 7),
+    ('mesh.fsdp', 2),
     ('num_reader_workers', 2),
     ('profile', (1, 2)),
     ('sample.length', 7),
@@ -66,7 +67,7 @@ def test_what_may_be_another_value_is_noted(key, value, tmp_path):
     {'batch_size': 8, 'log_every_steps': 3},
     {'optimizer.learning_rate': 0.5},
     {'model.filters': (3, 4)},
-    {'mesh.fsdp': 2},
+    {'batch_norm': 'per_device'},
   ],
 )
 def test_what_is_computed_may_not_change(changes, tmp_path):
