@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for i in range(args.rounds):
       for workers, name in cases[i % len(cases) :] + cases[: i % len(cases)]:
         # Every process fills its queues before it is timed.
-        warm_up = 2 + 10 * int(workers)
+        warm_up = 2 + 4 * int(workers)
         took = measure(loaders[name], int(workers), warm_up, args.batches)
         times.setdefault(workers, {}).setdefault(name, []).append(took)
         print(f'round {i + 1}: {workers} workers, {name}: {1 / took:.0f}/s', flush=True)

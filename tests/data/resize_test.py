@@ -52,3 +52,6 @@ def test_the_middle_is_cut_out_and_zeros_are_around():
   np.testing.assert_array_equal(center_crop(image, 2), [[2, 3], [6, 7]])
   expected = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [0, 0, 0, 0]]
   np.testing.assert_array_equal(center_crop(image, 4), expected)
+  # Half a pixel is rounded to the even one, as torchvision's: from 1.5 to 2.
+  square = Image.fromarray(np.arange(25, dtype=np.uint8).reshape(5, 5))
+  np.testing.assert_array_equal(center_crop(square, 2), [[12, 13], [17, 18]])
