@@ -233,7 +233,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
   add('--loaders', type=functools.partial(some_of, legal), default=legal)
   add('--images', type=int, default=2048)
   add('--batch-size', type=int, default=64)
-  add('--batches', type=int, default=24, help='timed in a round')
+  add('--batches', type=int, default=48, help='timed in a round')
   add('--rounds', type=int, default=7)
   add('--out', type=pathlib.Path, default=here / 'results')
   return parser.parse_args(argv)

@@ -56,9 +56,9 @@ def test_what_never_fits_is_the_middle_or_nothing():
   crop = RandomResizedCrop(8, scale=(1, 1))
   assert crop.box(10, 100, rng) == (0, 43, 10, 13)  # 10 * 4 / 3
   assert crop.box(100, 12, rng) == (42, 0, 16, 12)  # 12 / (3 / 4)
-  erase = RandomErasing(p=1.0, scale=(0.9, 0.9), ratio=(3, 3))
-  example = {'inputs': IMAGE}
-  assert erase.random_map(example, rng)['inputs'] is IMAGE
+  for ratio in (3, 1 / 3):  # too high, and too wide
+    erase = RandomErasing(p=1.0, scale=(0.9, 0.9), ratio=(ratio, ratio))
+    assert erase.random_map({'inputs': IMAGE}, rng)['inputs'] is IMAGE
 
 
 def test_a_part_is_resized():
