@@ -74,6 +74,16 @@ class _Windows:
       'weights': np.pad(np.ones(len(text), np.float32), (0, padding)),
     }
 
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    places = indices[:, None] * self._stride + np.arange(self._length)
+    within = places < len(self._text)
+    places = np.minimum(places, len(self._text) - 1)
+    return {
+      'inputs': np.where(within, self._text[places], 0),
+      'targets': np.where(within, self._tags[places], 0),
+      'weights': within.astype(np.float32),
+    }
+
 
 def load(
   *, data_dir: str | os.PathLike[str] | None = None, length: int = 128
