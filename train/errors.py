@@ -7,8 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
-from ..data import DataError
-
 
 class ConfigError(ValueError):
   """What was asked for can't be run; the message names the key, value and choices.
@@ -45,8 +43,12 @@ def in_one_line(error: Exception) -> tuple[str, int] | None:
   ("can not use 'runs/a': No such file or directory", 1)
   >>> in_one_line(ZeroDivisionError())
   """
-  if isinstance(error, ConfigError | DataError | RunError):
+  if isinstance(error, ConfigError | RunError):
     return str(error), 2 if isinstance(error, ConfigError) else 1
+  from ..data import DataError  # not above: flags are checked before jax is loaded
+
+  if isinstance(error, DataError):
+    return str(error), 1
   if isinstance(error, OSError) and error.filename is not None:
     return f'can not use {os.fsdecode(error.filename)!r}: {error.strerror}', 1
   full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -31,8 +31,8 @@ class _TupleParser(tuple_parser.TupleParser):
     # What is no Python literal comes back as it went in.
     if values == (argument,):
       values = tuple(name for name in argument.split(',') if name)
-      if re.search(r'[\[\](){}]', argument):
-        raise ValueError('a bracket without its other')
+      if re.match(r'\s*[\[({]', argument):
+        raise ValueError('no Python literal')
     elif len(values) == 1 and not (
       isinstance(values[0], str) or re.search(r'[,\[]', argument)
     ):

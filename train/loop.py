@@ -76,8 +76,8 @@ def train_and_evaluate(
   model = workdirs.build_model(config, dataset.classes)
   examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
   model = normalise_by(config.batch_norm, model, examples_a_pass)
-  sequences.check(config, dataset, model)
   batches = make_batches(config, dataset)
+  sequences.check_model(config, dataset, model)
   inputs = dataset.splits['train'][0]['inputs']
   shape = (config.batch_size, *inputs.shape)
   with blame(f'config.model: {config.model.name!r} does not take this data'):
@@ -166,7 +166,8 @@ def train_and_evaluate(
   schedule = jax.vmap(learning_rate(optimizer, num_steps))
   rates = np.asarray(jax.jit(schedule)(jnp.arange(num_steps)))
   late, began = Late(), time.perf_counter()
-  speed = Throughput(config.batch_size, model_flops(table, frozen), mesh)
+  flops = None if config.length_buckets else model_flops(table, frozen)
+  speed = Throughput(config.batch_size, flops, mesh)
   # Closed whatever happens: what is being saved is then on disk.
   with (
     contextlib.closing(MetricWriter(workdir, start, num_steps)) as writer,
@@ -329,7 +330,9 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
 
 def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:
   """Returns the iterator over this process's rows of a run's training batches."""
-  with blame('config.batch_size'):
+  sequences.check_batches(config, dataset)
+  key = 'length_buckets' if config.length_buckets else 'batch_size'
+  with blame(f'config.{key}'):
     return data.train_batches(
       dataset,
       config.batch_size,

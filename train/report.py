@@ -104,14 +104,18 @@ class Throughput:
 
   Args:
     batch_size: the global one.
-    flops: of the model in training, for one example; see `model_flops`.
+    flops: of the model in training, for one example; see `model_flops`. None where not
+      all have as many.
     mesh: the devices.
   """
 
-  def __init__(self, batch_size: int, flops: int, mesh: jax.sharding.Mesh) -> None:
+  def __init__(
+    self, batch_size: int, flops: int | None, mesh: jax.sharding.Mesh
+  ) -> None:
     self._batch_size = batch_size
     peak = peak_flops(mesh.devices.flat[0].device_kind)
-    self._peak_rate = peak and peak * mesh.size / max(flops, 1)  # examples a second
+    # In examples a second.
+    self._peak_rate = peak and flops and peak * mesh.size / flops
     self._running = False
 
   def _restart(self) -> None:

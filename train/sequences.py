@@ -19,19 +19,17 @@ from .. import data
 from .errors import ConfigError
 
 
-def check(config: ml_collections.ConfigDict, dataset: Any, model: Any) -> None:
-  """Refuses what a dataset or a model has no use for, or can't do.
+def check_batches(config: ml_collections.ConfigDict, dataset: Any) -> None:
+  """Refuses batches that can't be made of a dataset.
 
   Raises:
-    ConfigError: the data has lengths or a state is to be carried, and the model takes
-      none; or batches can't be made as `length_buckets` or `carry_state` say.
+    ConfigError: batches can't be as `length_buckets` or `carry_state` say.
   """
   source = dataset.splits['train']
-  has_lengths = 'lengths' in source[0]
   name, buckets = config.data.name, config.length_buckets
   if buckets < 0:
     raise ConfigError(f'config.length_buckets: {buckets}; expected 0 or more')
-  if buckets and not has_lengths:
+  if buckets and 'lengths' not in source[0]:
     raise ConfigError(
       f'config.length_buckets: {buckets}; expected 0, since the examples of {name!r} '
       'have no lengths'
@@ -41,6 +39,17 @@ def check(config: ml_collections.ConfigDict, dataset: Any, model: Any) -> None:
       f'config.carry_state: True; expected False, since {name!r} is no stream of text '
       'for a language model'
     )
+
+
+def check_model(config: ml_collections.ConfigDict, dataset: Any, model: Any) -> None:
+  """Refuses a model that can't do what the data or the config want.
+
+  Raises:
+    ConfigError: the data has lengths or a state is to be carried, and the model takes
+      none.
+  """
+  has_lengths = 'lengths' in dataset.splits['train'][0]
+  name = config.data.name
   takes = inspect.signature(type(model).__call__).parameters
   for wanted, arguments, why in [
     (has_lengths, ['seq_lengths'], f'as the examples of {name!r} have lengths'),

@@ -61,7 +61,8 @@ def train_step(
   Returns:
     The state after the step, and the metrics.
     `grad_norm` is the gradient's global norm. `skipped`, with `skip_nonfinite`, counts
-    a step that was left out; its other metrics are all 0.
+    a step that was left out; its other metrics are all 0. A model that carries its
+    state goes on from where it was before that step.
   """
   key = jax.random.fold_in(state.key, state.step)
   if state.carry:

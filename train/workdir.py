@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from .. import architectures
+from ..configs import base
 from . import tasks
 from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
@@ -86,7 +87,7 @@ def claim(
 
 def _compare(workdir: str, ours: Any, noted: Any) -> list[str]:
   """Refuses the run of another config; returns what is free to differ, and does."""
-  theirs = _read_json(os.path.join(workdir, 'config.json'))
+  theirs = json.loads(config_json(read_config(workdir)))
   here, there = _flat(ours), _flat(theirs)
   schedule, free = ours['optimizer']['schedule'], _FREE
   if schedule == 'constant':
@@ -133,11 +134,17 @@ def config_json(config: ml_collections.ConfigDict) -> str:
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:
-  """Returns the config of the run in `workdir`, locked."""
+  """Returns the config of the run in `workdir`, locked.
+
+  Keys that came after it was written have their defaults.
+  """
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
     raise ConfigError(f'--workdir: {workdir!r} holds no run (no config.json)')
-  return ml_collections.ConfigDict(_read_json(path)).lock()
+  config = base.get_config().unlock()
+  with config.ignore_type():
+    config.update(_read_json(path))
+  return config.lock()
 
 
 def build_model(config: ml_collections.ConfigDict, classes: tuple[str, ...]) -> Any:

@@ -49,8 +49,9 @@ class Run:
     self.workdir = folder / 'run'
     self._errors = [folder / f'stderr{i}' for i in range(count)]
     flags = f'--xla_force_host_platform_device_count={devices}'
+    environment = os.environ | {'XLA_FLAGS': flags}
     # jax, as this process imported it, has set how much C++ says.
-    environment = os.environ | {'XLA_FLAGS': flags, 'TF_CPP_MIN_LOG_LEVEL': '3'}
+    environment.pop('TF_CPP_MIN_LOG_LEVEL', None)
     command = [sys.executable, '-m', 'convscan.train.main', *arguments]
     command += [f'--workdir={self.workdir}']
     if count > 1:

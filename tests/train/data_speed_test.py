@@ -75,3 +75,10 @@ def test_a_run_that_does_not_wait_is_left_alone(tmp_path, capsys):
 def test_a_folder_without_speeds_is_refused(tmp_path):
   with pytest.raises(ConfigError, match=r'has no metrics.jsonl with a speed yet'):
     data_speed.main(_config(), str(tmp_path), seconds=0.1)
+
+
+def test_batches_that_can_not_be_made_are_refused():
+  config = _config()
+  config.length_buckets = 4
+  with pytest.raises(ConfigError, match=r'config\.length_buckets: 4; expected 0'):
+    data_speed.measure(config, seconds=0.1)

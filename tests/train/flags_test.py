@@ -1,5 +1,8 @@
 """What is overridden on the command line, as it arrives in the config."""
 
+import subprocess
+import sys
+
 import absl.flags
 import pytest
 from ml_collections import config_flags
@@ -21,6 +24,7 @@ from convscan.train.flags import parse
     (['frozen=stem', 'frozen=stage1'], ('stem', 'stage1')),
     (['frozen='], ()),
     (['frozen=()'], ()),
+    (['frozen=T (degC),load[kW]'], ('T (degC)', 'load[kW]')),
     (['optimizer.step_at=0.5,0.75'], (0.5, 0.75)),
     (['data.labels=7,'], (7,)),
     (['data.labels=[7]'], (7,)),
@@ -61,3 +65,8 @@ def test_a_value_of_another_type(given, expected, monkeypatch):
     _override(digits_finetune.get_config(), [given], monkeypatch)
   assert expected in str(error.value)
   assert '\n' not in str(error.value)
+
+
+def test_flags_are_checked_before_jax_is_loaded():
+  code = 'import sys, convscan.train.main; sys.exit("jax" in sys.modules)'
+  assert subprocess.run([sys.executable, '-c', code]).returncode == 0

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from convscan.configs import base
+from convscan.train.errors import ConfigError
 from convscan.train.loop import train_and_evaluate
 
 
@@ -38,3 +39,13 @@ def test_it_trains_and_is_evaluated(task, data, model, figure, tmp_path):
   assert metrics['eval/loss'] > 0
   assert 0 <= metrics['eval/accuracy'] <= 1
   assert os.path.getsize(tmp_path / figure) > 10_000
+
+
+def test_a_model_of_too_few_tokens_is_refused(tmp_path):
+  config = base.get_config()
+  config.unlock()
+  config.task = 'classification'
+  config.data = {'name': 'parity', 'data_dir': ''}
+  config.model = {'name': 'elman_classifier', 'vocab_size': 2}
+  with pytest.raises(ConfigError, match=r'vocab_size: 2; expected 3 or more'):
+    train_and_evaluate(config, str(tmp_path))

@@ -254,3 +254,9 @@ def test_a_loss_that_can_not_be(changes, message):
   with pytest.raises(ConfigError) as error:
     tasks.build(config, dataset)
   assert str(error.value).startswith(f'config.loss.{message}')
+
+
+def test_a_perplexity_beyond_all_numbers_is_infinite():
+  task = tasks.get('language_model', Options(unit='word'))
+  found = task.derive({'loss': 762.0, 'bits_per_word': 1100.0, 'accuracy': 0.0})
+  assert found['perplexity'] == np.inf

@@ -7,7 +7,7 @@ import pytest
 
 from convscan.configs import digits_lenet
 from convscan.train.errors import ConfigError
-from convscan.train.workdir import claim
+from convscan.train.workdir import claim, config_json, read_config
 
 INPUTS = np.zeros((8, 8, 1), np.float32)
 
@@ -93,3 +93,15 @@ def test_the_number_of_steps_may_change_where_no_learning_rate_depends_on_it(tmp
   (tmp_path / 'constant/checkpoints/40').mkdir(parents=True)
   with pytest.raises(ConfigError, match='num_train_steps: 39; expected 40 or more'):
     _claim(tmp_path / 'constant', num_train_steps=39, **constant)
+
+
+def test_a_key_that_came_later_has_its_default(tmp_path):
+  config = _claim(tmp_path)
+  path = tmp_path / 'config.json'
+  noted = json.loads(path.read_text())
+  del noted['carry_state'], noted['mesh']['fsdp']
+  path.write_text(json.dumps(noted))
+  assert config_json(read_config(str(tmp_path))) == config_json(config)
+  _claim(tmp_path)
+  with pytest.raises(ConfigError, match=r'config\.carry_state is False there and True'):
+    _claim(tmp_path, carry_state=True)

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConfigError, choose
 from .losses import LOSSES
 from .task import Options, Task
@@ -79,12 +81,19 @@ def build(config: Any, dataset: Any) -> Task:
 
 
 def _check_vocabulary(config: Any, dataset: Any) -> None:
-  size = config.model.get('vocab_size')
+  size, source = config.model.get('vocab_size'), dataset.splits['train']
+  if not size:
+    return
   # Inside of jit a token out of range is no error, and means nothing.
-  if dataset.vocabulary and size is not None and size < len(dataset.vocabulary):
+  if dataset.vocabulary:
+    tokens = len(dataset.vocabulary)
+  else:  # as far as some examples tell
+    some = np.linspace(0, len(source) - 1, min(len(source), 64)).astype(int)
+    tokens = 1 + max(int(source[int(i)]['inputs'].max()) for i in some)
+  if size < tokens:
     raise ConfigError(
-      f'config.model.vocab_size: {size}; expected {len(dataset.vocabulary)} or more, '
-      f'the tokens of {config.data.name!r}'
+      f'config.model.vocab_size: {size}; expected {tokens} or more, the tokens of '
+      f'{config.data.name!r}'
     )
 
 

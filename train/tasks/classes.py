@@ -34,8 +34,9 @@ def parts(options: Options) -> dict[str, Any]:
     Of a target that is shares of classes, the share of the class that is predicted.
     """
     loss = jnp.sum(losses(logits, batch['targets']) * batch['weights'])
-    t = shares(batch['targets'], logits.shape[-1], batch['weights'].ndim)
-    right = _at(t, jnp.argmax(logits, axis=-1))
+    targets, guesses = batch['targets'], jnp.argmax(logits, axis=-1)
+    mixed = targets.ndim > batch['weights'].ndim
+    right = _at(targets, guesses) if mixed else guesses == targets
     return {
       'loss': (loss, total(batch)),
       'accuracy': weighted(right, batch['weights']),

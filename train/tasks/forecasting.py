@@ -25,12 +25,13 @@ def naive_error(batch: Batch) -> tuple[jax.Array, jax.Array]:
   """
   past = batch['inputs'][..., : batch['targets'].shape[-1]]
   change = jnp.mean(jnp.abs(jnp.diff(past, axis=1)), axis=2)
+  within = jnp.ones(change.shape)
   if 'lengths' in batch:
-    within = jnp.arange(1, past.shape[1])[None] < batch['lengths'][:, None]
-    change = jnp.sum(change * within, axis=1) / jnp.maximum(jnp.sum(within, axis=1), 1)
-  else:
-    change = jnp.mean(change, axis=1)
-  return weighted(change, jnp.sum(batch['weights'], axis=1))
+    within *= jnp.arange(1, past.shape[1])[None] < batch['lengths'][:, None]
+  steps = jnp.sum(within, axis=1)
+  change = jnp.sum(change * within, axis=1) / jnp.maximum(steps, 1)
+  # A window of one step has no difference.
+  return weighted(change, jnp.sum(batch['weights'], axis=1) * (steps > 0))
 
 
 def derive(means: Mapping[str, Any]) -> dict[str, float]:

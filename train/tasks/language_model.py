@@ -63,7 +63,11 @@ def make(options: Options) -> Task:
 
   def derive(means: dict[str, Any]) -> dict[str, float]:
     """Adds the perplexity of words, two to the power of their bits."""
-    return means | ({} if by_letter else {'perplexity': 2.0 ** means[bits_name]})
+    if by_letter:
+      return means
+    bits = means[bits_name]
+    # No float is as large as the other.
+    return means | {'perplexity': 2.0**bits if bits < 1024 else math.inf}
 
   # The scores of each class say little of characters, and cost much of 50,000 tokens.
   return Task(
