@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import text
 from ..dataset import Dataset
-from ..decoding import decode
 from ..errors import DataError
 from ..partition import check_fraction, in_test
 from ..problems import Problems
+from ..text_encoding import decode_text
 from ..tokenizer_files import open_tokenizer
 from ..vocabulary import UNITS, Vocabulary
 
@@ -192,4 +192,4 @@ def _read(path: str, tokens: str, encoding: str) -> str | bytes:
     raise DataError(f'{path}: it is empty; expected text')
   if tokens == 'byte':
     return content
-  return decode(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
+  return decode_text(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
