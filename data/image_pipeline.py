@@ -22,6 +22,7 @@ from PIL import Image
 
 from .dataset import Dataset, Example
 from .errors import DataError
+from .image_files import read_image
 from .transforms import (
   AugMix,
   ColorJitter,
@@ -31,7 +32,6 @@ from .transforms import (
   RandomHorizontalFlip,
   RandomResizedCrop,
   TrivialAugmentWide,
-  decode,
   published,
 )
 from .transforms.image_map import ToArray, to_image
@@ -77,8 +77,8 @@ class Images:
       if isinstance(image, np.ndarray):
         image = to_image(image)
       elif not isinstance(image, Image.Image):
-        image = decode(image)
-    except ValueError as e:
+        image = read_image(image)
+    except (DataError, ValueError) as e:
       name = f' ({record["file_name"].decode()})' if 'file_name' in record else ''
       raise DataError(f'image {index}{name}: {e}') from e
     return {

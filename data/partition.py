@@ -29,9 +29,11 @@ def position(name: str, seed: int) -> float:
 def in_test(names: Sequence[str], test_fraction: float, seed: int) -> np.ndarray:
   """Returns for each name whether it is for testing, bool `[names]`.
 
-  It is where its `position` is below `test_fraction`. So a name stays where it is when
-  others come or go, and about that share is for testing, more or less by chance. Of
-  two or more names the lowest is always for testing, and the highest never.
+  It is where its `position` is below `test_fraction`. So about that share is for
+  testing, more or less by chance, and a name stays where it is when others come or go.
+  The exception are names so few that all would be on one side: of two or more the
+  lowest is always for testing, and the highest never, and that one may go back when
+  others come. One alone is for training.
 
   Args:
     names: of the records of one class, or of all where there are no classes.

@@ -10,10 +10,10 @@ import tensorflow_datasets as tfds
 
 from .dataset import Dataset, Source
 from .errors import DataError
+from .image_files import read_image
 from .image_pipeline import image_pipeline
 from .images import LabelledImages
 from .labelled_texts import TokenSequences
-from .transforms.decode import decode
 from .vocabulary import UNITS, Vocabulary, check_size, check_unit, spaced
 
 
@@ -148,7 +148,7 @@ def _images(
 def _pixels(channels: int, image: bytes | np.ndarray) -> np.ndarray:
   if isinstance(image, np.ndarray):
     return image
-  return np.asarray(decode(image))[..., :channels]  # gray has three equal ones
+  return np.asarray(read_image(image))[..., :channels]  # gray has three equal ones
 
 
 def _photographs(

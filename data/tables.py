@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from .decoding import decode
 from .errors import DataError
 from .problems import Problems
+from .text_encoding import decode_text
 
 _TIME = 'expected a number or a time as 2000-12-31 23:59:59, as in the rows above'
 _PARQUET = ('.parquet', '.pq')
@@ -154,7 +154,7 @@ def read_table(
       columns = _plain(pa.parquet.read_table(path))
     else:
       with open(path, 'rb') as f:
-        text = decode(f.read(), path, encoding)
+        text = decode_text(f.read(), path, encoding)
       columns = _read_csv(text, path, problems, delimiter)
   except (pa.ArrowException, OSError) as e:
     what = getattr(e, 'strerror', None) or ' '.join(str(e).split())

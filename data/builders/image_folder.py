@@ -37,14 +37,16 @@ def load(
   sorted. Below them there may be more folders. Files whose names begin with a dot are
   passed over, and `Thumbs.db`.
 
-  An image is for testing by its path within the folder and the seed alone, so that
-  none changes sides when others come or go; see `partition.stratified`. For what
-  becomes of grayscale, palettes, transparency and so on see `image_files.read_image`.
+  An image is for testing by its path within the folder and the seed alone: none changes
+  sides when others come or go, but in a class so small that chance would have left one
+  side without any; see `partition.stratified`. For what becomes of grayscale, palettes,
+  transparency and so on see `image_files.read_image`, which is `strict` here.
 
   Args:
     data_dir: nothing is kept.
     path: the folder.
-    test_folder: which one has the test split, where there are several.
+    test_folder: which one has the test split, where there are several, or where its
+      name is another.
     test_fraction: the share of the images for testing, where no folder has them.
     seed: of the choice.
     size: as in `image_pipeline`, like those that follow.
@@ -55,7 +57,8 @@ def load(
     check: what is read of each image before the start: 'headers', and the end of each
       file; or 'all', which decodes it, and so finds damage within too. What is not
       found at the start is an error when that image's turn comes.
-    on_bad: 'error', or 'skip' to leave out, and count, what is found at the start.
+    on_bad: 'error'; or 'skip' to check 'all', and to leave out, and count, what is
+      found. What goes bad later is an error.
 
   Returns:
     A classification of float32 `[size, size, 3]` images, normalised.
@@ -81,8 +84,9 @@ def load(
     raise DataError(f'{path}: there is no such folder')
 
   problems = Problems(path, on_bad)
+  whole = check == 'all' or on_bad == 'skip'
   train_folder, test_folder = _split_folders(path, test_folder)
-  train = _images(train_folder, problems, check == 'all')
+  train = _images(train_folder, problems, whole)
   classes = tuple(sorted({name for name, _ in train}))
   if len(classes) < 2:
     raise DataError(
@@ -91,7 +95,7 @@ def load(
     )
   if test_folder:
     test = []
-    for name, file in _images(test_folder, problems, check == 'all'):
+    for name, file in _images(test_folder, problems, whole):
       if name in classes:
         test.append((name, file))
       else:
@@ -118,20 +122,34 @@ def _split_folders(path: str, test_folder: str) -> tuple[str, str]:
   """Returns the folders of both splits, of which the second is '' where there is none.
 
   Raises:
-    DataError: the one that is asked for is missing, or there are several.
+    ValueError: it is asked for 'train'.
+    DataError: the one that is asked for is missing, there are several, or there is none
+      though `train` looks like a split.
   """
+  if test_folder == 'train':
+    raise ValueError("test_folder is 'train', but must be another folder than that")
   have = set(_folders(path))
   if test_folder and not {'train', test_folder} <= have:
     raise DataError(f'{path}: expected the folders train and {test_folder} there')
   found = [test_folder] if test_folder else [f for f in _TEST_FOLDERS if f in have]
-  if 'train' not in have or not found:
+  if 'train' not in have:
     return path, ''
+  train = os.path.join(path, 'train')
+  if not found:
+    loose = any(f.lower().endswith(EXTENSIONS) for f in _files(train, deep=False))
+    if _folders(train) and not loose:
+      raise DataError(
+        f"{path}: 'train' has folders and no images, so it is no class, but there is "
+        f'no {", ".join(_TEST_FOLDERS)}; expected test_folder to name the one for '
+        f'testing, or {train} as path to choose from'
+      )
+    return path, ''  # it is a class
   if len(found) > 1:
     raise DataError(
       f'{path}: it has {" and ".join(found)}; expected test_folder to say which is for '
       'testing'
     )
-  return os.path.join(path, 'train'), os.path.join(path, found[0])
+  return train, os.path.join(path, found[0])
 
 
 def _images(folder: str, problems: Problems, whole: bool) -> list[tuple[str, str]]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import text
 from ..dataset import Dataset
-from ..decoding import decode
 from ..errors import DataError
 from ..partition import check_fraction, in_test
 from ..problems import Problems
+from ..text_encoding import decode_text
 from ..tokenizer_files import open_tokenizer
 from ..vocabulary import UNITS, Vocabulary
 
@@ -38,10 +38,11 @@ def load(
   r"""Opens a text.
 
   A folder's files, and those in folders within, are a document each. A document is for
-  testing by its path in the folder and the seed alone, so that none changes sides when
-  others come or go; see `partition.in_test`. A single file is cut in two: its end is
-  for testing, from the first line that begins after the share of its characters that is
-  for training (or of its bytes, if `tokens` are these).
+  testing by its path in the folder and the seed alone: none changes sides when others
+  come or go, but where they are so few that chance would have left one side without
+  any; see `partition.in_test`. A single file is cut in two: its end is for testing,
+  from the first line that begins after the share of its characters that is for training
+  (or of its bytes, if `tokens` are these).
 
   Args:
     data_dir: nothing is kept.
@@ -191,4 +192,4 @@ def _read(path: str, tokens: str, encoding: str) -> str | bytes:
     raise DataError(f'{path}: it is empty; expected text')
   if tokens == 'byte':
     return content
-  return decode(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
+  return decode_text(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')

@@ -1,11 +1,11 @@
 """Images read pixel by pixel, in order or in a fixed disorder."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import grain
 import numpy as np
 
 from .. import build
@@ -48,6 +48,11 @@ def load(
   (64, 1)
   """
   check_choice('order', order, ('rows', 'permuted'))
+  if not hasattr(image_options, 'keys'):  # a config's is no `Mapping`
+    raise ValueError(
+      f'image_options is {image_options!r}, but must be a mapping of the options of '
+      f'{images}'
+    )
   base = build(images, data_dir=data_dir, **image_options)
   shape = base.splits['train'][0]['inputs'].shape
   if base.task != 'classification' or len(shape) != 3:
@@ -62,7 +67,9 @@ def load(
     base,
     name='pixels',
     splits={s: _Sequences(base.splits[s], places) for s in base.splits},
-    augment=tuple(_OnImages(t, shape, places) for t in base.augment),
+    # Images until all that is done to them has been done.
+    raw=base.splits['train'] if base.raw is None else base.raw,
+    finish=functools.partial(_finish, base.finish, places),
   )
 
 
@@ -76,29 +83,18 @@ class _Sequences:
     return len(self._source)
 
   def __getitem__(self, index: int) -> Example:
-    return _sequence(self._source[index], self._places)
+    example = self._source[index]
+    return example | {'inputs': _read(example['inputs'], self._places)}
 
 
-def _sequence(example: Example, places: np.ndarray) -> Example:
-  image = example['inputs']
-  return example | {'inputs': image.reshape(-1, image.shape[-1])[places]}
+def _finish(
+  finish: Callable[[Example], Example] | None, places: np.ndarray, batch: Example
+) -> Example:
+  batch = batch if finish is None else finish(batch)
+  return batch | {'inputs': _read(batch['inputs'], places)}
 
 
-class _OnImages(grain.transforms.RandomMap):
-  """Does to a sequence of pixels what a transform does to the image."""
-
-  def __init__(
-    self,
-    transform: grain.transforms.RandomMap,
-    shape: tuple[int, ...],
-    places: np.ndarray,
-  ):
-    self._transform, self._shape, self._places = transform, shape, places
-
-  def random_map(self, element: Example, rng: np.random.Generator) -> Example:
-    image = np.empty_like(element['inputs'])
-    image[self._places] = element['inputs']
-    changed = self._transform.random_map(
-      element | {'inputs': image.reshape(self._shape)}, rng
-    )
-    return _sequence(changed, self._places)
+def _read(images: np.ndarray, places: np.ndarray) -> np.ndarray:
+  """Returns `[..., pixels, channels]` of `[..., height, width, channels]`."""
+  *batch, _, _, channels = images.shape
+  return images.reshape(*batch, len(places), channels)[..., places, :]

@@ -1,4 +1,4 @@
-"""Images from files to arrays, and random changes of them, as torchvision does it.
+"""Images to arrays, and random changes of them, as torchvision does it.
 
 >>> import numpy as np
 >>> from convscan.data import transforms
@@ -18,7 +18,6 @@ from .augmix import AugMix
 from .automatic import RandAugment, TrivialAugmentWide
 from .color import ColorJitter
 from .crop import RandomResizedCrop
-from .decode import decode
 from .erasing import RandomErasing
 from .flip import RandomHorizontalFlip
 from .image_map import ImageMap
@@ -36,7 +35,6 @@ __all__ = [
   'RandomHorizontalFlip',
   'RandomResizedCrop',
   'TrivialAugmentWide',
-  'decode',
   'published',
   'published_names',
 ]

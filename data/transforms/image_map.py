@@ -11,7 +11,7 @@ from PIL import Image
 class ImageMap(grain.transforms.RandomMap, abc.ABC):
   """A transform, random or not, of the 8-bit image that an example's `inputs` hold.
 
-  They may be a `PIL.Image`, as `decode` gives it, or an array, uint8
+  They may be a `PIL.Image`, as `image_files.read_image` gives it, or an array, uint8
   `[height, width, channels]` with 1 or 3 channels; what comes out is of the same kind.
   Several in a row are faster on a `PIL.Image`.
   """

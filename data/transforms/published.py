@@ -16,7 +16,8 @@ from .resize import Interpolation, center_crop, check_interpolation, resize_shor
 class Preprocessing:
   """Resizes, crops the middle and normalises: what is done to an image to evaluate it.
 
-  The pixels are those of `torchvision`'s `weights.transforms()` given a `PIL.Image`.
+  The pixels are those of `torchvision`'s `weights.transforms()` given a `PIL.Image`,
+  normalised with `mean` and `std`.
 
   Attributes:
     crop_size: height and width of what remains.
@@ -63,14 +64,16 @@ class Preprocessing:
     return dataclasses.replace(self, crop_size=crop_size, resize_size=resize_size)
 
 
+_HALF = (0.5, 0.5, 0.5)
+
 # The names of weights less 'IMAGENET1K_', the networks that have such, and what those
 # saw.
 _TABLE = (
   (
     'V1',
     """
-    alexnet densenet121 densenet161 densenet169 densenet201 googlenet mnasnet0_5
-    mnasnet1_0 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf
+    alexnet densenet121 densenet161 densenet169 densenet201 mnasnet0_5 mnasnet1_0
+    mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf
     regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf
     regnet_x_8gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf
     regnet_y_400mf regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34
@@ -110,14 +113,13 @@ _TABLE = (
   ('V1', 'efficientnet_b5', Preprocessing(456, 456, 'bicubic')),
   ('V1', 'efficientnet_b6', Preprocessing(528, 528, 'bicubic')),
   ('V1', 'efficientnet_b7', Preprocessing(600, 600, 'bicubic')),
-  (
-    'V1',
-    'efficientnet_v2_l',
-    Preprocessing(480, 480, 'bicubic', mean=(0.5,) * 3, std=(0.5,) * 3),
-  ),
+  ('V1', 'efficientnet_v2_l', Preprocessing(480, 480, 'bicubic', _HALF, _HALF)),
   ('V1', 'efficientnet_v2_m', Preprocessing(480, 480)),
   ('V1', 'efficientnet_v2_s', Preprocessing(384, 384)),
-  ('V1', 'inception_v3', Preprocessing(299, 342)),
+  # These two normalise once more in torchvision, where it is asked for their weights
+  # (`transform_input`), so that the first layer sees pixels in -1 to 1.
+  ('V1', 'googlenet', Preprocessing(mean=_HALF, std=_HALF)),
+  ('V1', 'inception_v3', Preprocessing(299, 342, mean=_HALF, std=_HALF)),
   (
     'SWAG_E2E_V1',
     'regnet_y_128gf regnet_y_16gf regnet_y_32gf',
@@ -154,7 +156,8 @@ def published_names() -> list[str]:
 def published(name: str) -> Preprocessing:
   """Returns what a published network's weights saw when they were evaluated.
 
-  Source: `meta` and `transforms` of the weights in torchvision 0.28.
+  Source: `meta` and `transforms` of the weights in torchvision 0.28 and, for GoogLeNet
+  and Inception v3, what these do to their input before their first layer.
 
   Args:
     name: a network of torchvision's and, after a dot, its weights, such as

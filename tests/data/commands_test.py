@@ -148,6 +148,10 @@ def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
     (['digits', '--max_shift=x'], 'convscan: digits: flag --max_shift=x: invalid lit'),
     (['digits', '--labels=3,x'], 'convscan: invalid literal for int() with base 10'),
     (['digits', '--max_shift=9'], 'convscan: max_shift is 9, but must be 0 to 7\n'),
+    (
+      ['pixels', '--image_options=a'],
+      "convscan: image_options is 'a', but must be a m",
+    ),
     (['digits', 'again'], 'convscan: unexpected arguments: again\n'),
     (['emnist', '--split=x'], "convscan: split is 'x', but must be one of byclass, "),
   ],

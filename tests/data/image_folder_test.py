@@ -136,7 +136,24 @@ def test_a_file_is_for_testing_by_its_hash(tmp_path):
   assert other != expected
 
 
-def test_none_changes_sides_when_others_come_and_every_class_is_on_both(tmp_path):
+def test_only_to_fill_an_empty_side_does_one_change_it_when_others_come():
+  """Of a few names, for many seeds: one is moved if chance puts all on one side."""
+  names, changed = [f'{i}.png' for i in range(12)], 0
+  for seed in range(300):
+    by_chance = np.array([partition.position(name, seed) < 0.3 for name in names])
+    for count in (2, 3, 5):
+      few = partition.in_test(names[:count], 0.3, seed)
+      assert 0 < few.sum() < count
+      (moved,) = np.nonzero(few != by_chance[:count])
+      assert len(moved) == (len({*by_chance[:count]}) == 1)
+      many = partition.in_test(names, 0.3, seed)
+      back = few != many[:count]
+      assert not np.delete(back, moved).any()
+      changed += back.sum()
+  assert changed > 100
+
+
+def test_none_changes_sides_in_classes_of_many_and_every_class_is_on_both(tmp_path):
   _fill(tmp_path, 8)
   before = _open(tmp_path, test_fraction=0.4)
   _fill(tmp_path, 30)
@@ -243,8 +260,9 @@ def test_damage_within_is_found_when_all_is_checked_else_when_its_turn_comes(tmp
     [source[i] for i in range(len(source))]
   with pytest.raises(data.DataError, match=r'train/cats/z\.png: '):
     _open(tmp_path, check='all')
-  source = _open(tmp_path, check='all', on_bad='skip').splits['train']
-  assert len([source[i] for i in range(len(source))]) == 8
+  for check in ('headers', 'all'):  # who skips does not want to stop later
+    source = _open(tmp_path, check=check, on_bad='skip').splits['train']
+    assert len([source[i] for i in range(len(source))]) == 8
 
 
 def test_classes_without_images_and_images_without_classes(tmp_path):
@@ -280,6 +298,21 @@ def test_train_may_be_a_class(tmp_path):
   _fill(tmp_path)
   (tmp_path / 'cats').rename(tmp_path / 'train')
   assert _open(tmp_path).classes == ('dogs', 'train')
+
+
+def test_splits_are_not_taken_for_classes(tmp_path):
+  _fill(tmp_path / 'train'), _fill(tmp_path / 'eval', 2)
+  for _ in range(2):
+    with pytest.raises(data.DataError, match=r"'train' has folders .* test_folder"):
+      _open(tmp_path)
+    (tmp_path / 'train/README').write_text('yours')
+  dataset = _open(tmp_path, test_folder='eval')
+  assert (dataset.classes, len(dataset.splits['test'])) == (CLASSES, 4)
+  with pytest.raises(ValueError, match=r"test_folder is 'train', but must be another"):
+    _open(tmp_path, test_folder='train')
+  (tmp_path / 'train/README').rename(tmp_path / 'README')
+  _save(tmp_path / 'train/loose.png', Image.new('RGB', (6, 5)))
+  assert _open(tmp_path).classes == ('eval', 'train')  # of photographs of trains
 
 
 @pytest.mark.parametrize(

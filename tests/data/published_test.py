@@ -25,7 +25,10 @@ def test_every_row_is_published():
     assert got.crop_size == int(row['crop_size'])
     assert got.resize_size == int(row['resize_size'])
     assert got.interpolation == row['interpolation']
-    for numbers, text in ((got.mean, row['mean']), (got.std, row['std'])):
+    mean, std = row['mean'], row['std']
+    if row['name'] in ('googlenet', 'inception_v3'):
+      mean = std = '0.5 0.5 0.5'  # to which they normalise once more themselves
+    for numbers, text in ((got.mean, mean), (got.std, std)):
       np.testing.assert_allclose(numbers, [float(t) for t in text.split()], rtol=1e-15)
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+from PIL import Image
 
 from convscan import data
 
@@ -37,7 +39,8 @@ def test_one_permutation_for_all_images():
 
 def test_images_are_augmented_before_they_are_read():
   shifted = next(data.train_batches(data.build('digits', max_shift=2), 32, seed=4))
-  task = data.build('pixels', image_options={'max_shift': 2}, order='permuted')
+  options = ConfigDict({'max_shift': 2})  # as a run has them
+  task = data.build('pixels', image_options=options, order='permuted')
   batch = next(data.train_batches(task, 32, seed=4))
   places = np.random.default_rng(0).permutation(64)
   np.testing.assert_array_equal(batch['index'], shifted['index'])
@@ -50,6 +53,34 @@ def test_images_are_augmented_before_they_are_read():
   )
 
 
+@pytest.mark.parametrize('erasing', [0.0, 1.0])
+def test_photographs_are_augmented_before_they_are_read(erasing, tmp_path):
+  rng = np.random.default_rng(0)
+  for name in 'aaaabbbb':
+    (tmp_path / name).mkdir(exist_ok=True)
+    height, width = rng.integers(9, 20, 2)
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / name / f'{height}x{width}.png')
+  options = {'path': str(tmp_path), 'size': 6, 'erasing': erasing}
+  base = data.build('image_folder', **options)
+  task = data.build(
+    'pixels', images='image_folder', image_options=options, order='permuted'
+  )
+  places = np.random.default_rng(0).permutation(36)
+  for batches in (
+    lambda dataset: next(data.train_batches(dataset, 4, seed=1)),
+    lambda dataset: next(data.eval_batches(dataset, 'test', 2)),
+  ):
+    images, sequences = batches(base), batches(task)
+    pixels = images['inputs'].reshape(-1, 36, 3)
+    np.testing.assert_array_equal(sequences['inputs'], pixels[:, places])
+    np.testing.assert_array_equal(sequences['targets'], images['targets'])
+  without = data.build('image_folder', **options | {'augment': '', 'erasing': 0.0})
+  plain = next(data.train_batches(without, 4, seed=1))
+  augmented = next(data.train_batches(base, 4, seed=1))
+  assert not np.array_equal(plain['inputs'], augmented['inputs'])
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
@@ -58,6 +89,7 @@ def test_images_are_augmented_before_they_are_read():
     ({'images': 'digits_angle'}, r"^images is 'digits_angle', but .* a regression"),
     ({'images': 'parity'}, r"^images is 'parity', but .* of shape \(40,\)"),
     ({'images': 'digit'}, r"^unknown dataset: 'digit'"),
+    ({'image_options': 'a'}, r"^image_options is 'a', but must be a mapping of"),
     ({'image_options': {'shift': 1}}, r"^unknown option of digits: 'shift'"),
   ],
 )

@@ -5,14 +5,14 @@ import codecs
 from .errors import DataError
 
 
-def decode(content: bytes, path: str, encoding: str) -> str:
+def decode_text(content: bytes, path: str, encoding: str) -> str:
   """Returns a file's text, without a byte order mark.
 
   Raises:
     ValueError: an unknown encoding.
     DataError: the text is in another one.
 
-  >>> decode(b'a,b\\n1,\\xff', 'x.csv', 'utf-8')
+  >>> decode_text(b'a,b\\n1,\\xff', 'x.csv', 'utf-8')
   Traceback (most recent call last):
   convscan.data.errors.DataError: x.csv, line 2: byte 6 of the file, 0xff, is not utf-8;
   expected text in that encoding, or the option encoding to name another
