@@ -179,6 +179,20 @@ def test_a_tokenizer_file_gives_what_its_library_does(name, tokenizer_files, tmp
   assert dataset.decode([0, *ids, 0, *ids]) == f'\x00{text}\x00{text}'
 
 
+def test_a_tokenizer_file_that_cuts_and_fills_does_neither(tokenizer_files, tmp_path):
+  library = tokenizers.Tokenizer.from_file(str(tokenizer_files / 'bpe.json'))
+  library.enable_truncation(50)
+  library.enable_padding(length=2000)
+  library.save(str(tmp_path / 'cutting.json'))
+  path = _write(tmp_path / 'x.txt')
+  expected, found = (
+    _open(path, tokens=str(file))
+    for file in (tokenizer_files / 'bpe.json', tmp_path / 'cutting.json')
+  )
+  np.testing.assert_array_equal(_train_ids(found), _train_ids(expected))
+  np.testing.assert_array_equal(_test_targets(found), _test_targets(expected))
+
+
 @pytest.mark.parametrize('name', ['bpe.json', 'unigram.model'])
 def test_what_a_tokenizer_file_does_not_know(name, tokenizer_files, tmp_path, caplog):
   caplog.set_level(logging.INFO)
