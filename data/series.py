@@ -157,7 +157,7 @@ def open_series(
   *,
   targets: Sequence[str],
   every: int,
-  shares: tuple[float, float],
+  bounds: tuple[float, float],
   length: int,
   horizon: int,
 ) -> Dataset:
@@ -172,7 +172,7 @@ def open_series(
     data_dir: where prepared sets are kept; None is TFDS's own default.
     targets: the columns to foretell; () is all.
     every: of so many rows the last is a step.
-    shares: of all steps those that are 'train', and then those that are 'validation';
+    bounds: the shares of all steps after which 'train' ends, and then 'validation';
       the rest is 'test'.
     length: steps in a window.
     horizon: steps that follow it.
@@ -196,8 +196,7 @@ def open_series(
   order += [i for i in range(len(columns)) if i not in order]
   values = np.concatenate([record['values'] for record in records['steps']])
   values = values[every - 1 :: every, order].astype(np.float64)
-  first = int(len(values) * shares[0])
-  second = first + int(len(values) * shares[1])
+  first, second = (int(len(values) * bound) for bound in bounds)
   mean, std = values[:first].mean(axis=0), values[:first].std(axis=0)
   values = ((values - mean) / np.where(std > 0, std, 1)).astype(np.float32)
   parts = {

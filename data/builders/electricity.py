@@ -72,7 +72,7 @@ def load(
     data_dir,
     targets=(),
     every=1,
-    shares=(0.6, 0.2),
+    bounds=(0.6, 0.8),
     length=length,
     horizon=horizon,
   )

@@ -91,7 +91,7 @@ def load(
     data_dir,
     targets=(target,),
     every=every,
-    shares=(0.7, 0.2),
+    bounds=(0.7, 0.9),
     length=length,
     horizon=horizon,
   )

@@ -79,6 +79,25 @@ def test_electricity(opened):
   check_windows(dataset, scaled, parts, 10, 4, 3)
 
 
+@pytest.mark.parametrize(
+  ('module', 'content', 'options', 'parts'),
+  [
+    # What LSTNet's int(0.6 * n) and int((0.6 + 0.2) * n) cut of 104 hours.
+    (electricity, text_of(LOAD[:104]), {}, (62, 83, 104)),
+    # What int(n * 0.7) and int(n * 0.9) of TensorFlow's tutorial cut of 17 steps.
+    (jena_climate, '\n'.join(JENA.splitlines()[:18]), {'every': 1}, (11, 15, 17)),
+  ],
+)
+def test_the_parts_end_where_the_papers_do(opened, module, content, options, parts):
+  dataset = opened(module, content.encode(), length=2, horizon=1, **options)
+  train, validation, end = parts
+  assert {split: len(source) for split, source in dataset.splits.items()} == {
+    'train': train - 2,
+    'validation': validation - train,
+    'test': end - validation,
+  }
+
+
 def test_a_client_that_uses_nothing_in_training(opened):
   load = np.array(LOAD[:50])
   load[:30, 1] = 7
