@@ -46,8 +46,8 @@ class Pieces(Vocabulary):
 def open_tokenizer(path: str) -> Pieces:
   """Opens a tokenizer.json of Hugging Face, or a .model of SentencePiece.
 
-  No special tokens are added to a text, and nothing is cut off or filled up. What a piece can't be found for is what the
-  file says: its unknown piece, bytes, or nothing.
+  No special tokens are added to a text, and nothing is cut off or filled up. What a
+  piece can't be found for is what the file says: its unknown piece, bytes, or nothing.
 
   Args:
     path: the file.
