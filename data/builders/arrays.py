@@ -108,7 +108,8 @@ def load(
   for x, y in splits.values():
     if not {x, y} <= arrays.keys():
       expected = f'{" and ".join(_ONE)}, or {", ".join(_TWO["train"] + _TWO["test"])}'
-      raise DataError(f'{path}: it has {", ".join(arrays)}; expected {expected}')
+      found = ', '.join(arrays) or 'none of them'
+      raise DataError(f'{path}: it has {found}; expected {expected}')
     arrays[x] = _inputs(f'{path}, {x}', arrays[x])
     arrays[y] = _targets(f'{path}, {y}', arrays[y], task)
     if len(arrays[x]) != len(arrays[y]):
@@ -162,19 +163,21 @@ def _read(path: str) -> dict[str, np.ndarray]:
   """
   if not os.path.isfile(path):
     raise DataError(f'{path}: there is no such file')
-  if not zipfile.is_zipfile(path):
-    raise DataError(f'{path}: it is no .npz file, or cut short')
-  known = {*_ONE, *_TWO['train'], *_TWO['test']}
-  arrays = {}
-  # Objects in a file would run the code of whoever wrote it.
-  with np.load(path, allow_pickle=False) as file:
-    for name in filter(known.__contains__, file.files):
-      try:
-        arrays[name] = file[name]
-      except Exception as e:  # zipfile and numpy raise anything on damaged files
-        raise DataError(f'{path}, {name}: {e}') from e
-      if not isinstance(arrays[name], np.ndarray):
-        raise DataError(f'{path}, {name}: it is no array')
+  arrays, where = {}, path
+  try:
+    with zipfile.ZipFile(path) as archive:
+      for name in (*_ONE, *_TWO['train'], *_TWO['test']):
+        if f'{name}.npy' not in archive.namelist():
+          continue
+        where = f'{path}, {name}'
+        with archive.open(f'{name}.npy') as member:
+          # Objects in a file would run the code of whoever wrote it.
+          arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+          # At the end the checksum is compared.
+          if member.read(1):
+            raise ValueError('it is longer than its header says')
+  except Exception as e:  # zipfile and numpy raise anything on damaged files
+    raise DataError(f'{where}: it is no .npz file, or damaged: {e}') from e
   return arrays
 
 

@@ -64,7 +64,7 @@ def read_mat(path: Path, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
   except DataError:
     raise
   except Exception as e:  # scipy's own are of any kind
-    raise damaged(path, e) from e
+    raise damaged(str(path), e) from e
   images, labels = found['X'], found['y']
   if images.dtype != np.uint8 or images.ndim != 4:
     raise DataError(
