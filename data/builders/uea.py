@@ -73,7 +73,7 @@ class Uea(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ign
       with opened(path, file.unpacked, name) as content:
         lines = io.TextIOWrapper(content, 'utf-8', errors='backslashreplace')
         found[split] = read_ts(lines, f'{path}: {name}')
-    _check_same(path, found['train'], found['test'])
+    found['test'] = _alike(path, found['train'], found['test'])
     series = [*found['train'].series, *found['test'].series]
     train = np.concatenate(found['train'].series).astype(np.float64)
     counts = np.maximum(1, np.sum(~np.isnan(train), axis=0))
@@ -104,13 +104,16 @@ def _file(problem: str) -> File:
   )
 
 
-def _check_same(path: str, train: LabelledSeries, test: LabelledSeries) -> None:
+def _alike(path: str, train: LabelledSeries, test: LabelledSeries) -> LabelledSeries:
+  """Returns the test part with its labels numbered as those to train on."""
   channels = [found.series[0].shape[1] for found in (train, test)]
-  if train.classes != test.classes or channels[0] != channels[1]:
+  if {*train.classes} != {*test.classes} or channels[0] != channels[1]:
     raise DataError(
       f'{path}: train has the labels {train.classes} and {channels[0]} channels, test '
       f'{test.classes} and {channels[1]}'
     )
+  labels = [train.classes.index(test.classes[label]) for label in test.labels]
+  return dataclasses.replace(test, classes=train.classes, labels=labels)
 
 
 class _Sequences:

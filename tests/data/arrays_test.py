@@ -1,6 +1,7 @@
 """Arrays in .npz files, as they were saved, and those that do not fit."""
 
 import hashlib
+import io
 import zipfile
 
 import numpy as np
@@ -152,6 +153,12 @@ def test_files_that_are_no_arrays(tmp_path):
     file.writestr('inputs.npy', b'no array')
     file.writestr('targets.npy', b'no array')
   with pytest.raises(data.DataError, match=r'x\.npz, inputs: .* magic string'):
+    _open(path)
+  array = io.BytesIO()
+  np.save(array, IMAGES)
+  with zipfile.ZipFile(path, 'w') as file:
+    file.writestr('inputs.npy', array.getvalue() + b'more')
+  with pytest.raises(data.DataError, match=r'x\.npz, inputs: .* is longer than its he'):
     _open(path)
 
 

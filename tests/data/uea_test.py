@@ -136,7 +136,20 @@ def test_a_file_that_ends_early(opened):
   assert read_ts(write(TRAIN).splitlines(), 'x').labels == [2, 1]
 
 
+def test_labels_are_the_same_in_another_order(opened):
+  test = write(TEST).replace('Walking 2 rest', 'rest 2 Walking')
+  dataset = opened(write(TRAIN), test)
+  assert dataset.classes == ('Walking', '2', 'rest')
+  targets = [int(example['targets']) for example in dataset.splits['test']]
+  assert [dataset.classes[target] for target in targets] == ['Walking', 'rest']
+
+
 def test_train_and_test_must_agree(opened):
+  others = write(TEST).replace('Walking', 'Running')
+  with pytest.raises(
+    DataError, match=r"train has the labels \('Walking', .* \('Running'"
+  ):
+    opened(write(TRAIN), others)
   with pytest.raises(DataError, match=r'1 channels, test .* and 2'):
     opened(HEADER + '1,2:2', write(TEST))
 
