@@ -48,7 +48,7 @@ def load(
     path: the file or folder.
     tokens: what the model reads: 'char', 'byte' or 'word' (see
       `vocabulary.Vocabulary`), the characters or words being those of the training
-      part; or the path of a tokenizer.json of Hugging Face, or a .model of
+      part (a byte of 0 counts as the start of a document); or the path of a tokenizer.json of Hugging Face, or a .model of
       SentencePiece.
     vocab_size: the most characters or words, with '\x00' and '<unk>', the most
       frequent ones; 0 is all.
@@ -61,7 +61,7 @@ def load(
     seed: of the choice among a folder's files.
     encoding: of the files; no matter for 'byte'. Line ends become '\n'.
     on_bad: 'error', or 'skip' to leave out, and count, files of a folder that are
-      empty or in another encoding.
+      empty, in another encoding, or have a character '\x00'.
 
   Returns:
     A language model's dataset. 'train' has a window at every position
@@ -191,4 +191,10 @@ def _read(path: str, tokens: str, encoding: str) -> str | bytes:
     raise DataError(f'{path}: it is empty; expected text')
   if tokens == 'byte':
     return content
-  return decode(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
+  string = decode(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
+  if (at := string.find('\x00')) >= 0 and tokens in UNITS:
+    raise DataError(
+      f"{path}, line {string.count(chr(10), 0, at) + 1}: it has the character '\\x00', "
+      'which stands for the start of a document; expected text without it'
+    )
+  return string

@@ -132,6 +132,23 @@ def test_what_can_not_be_is_named_or_skipped(tmp_path, caplog):
     _open(path)
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_integers_to_tag_are_tokens(dtype, tmp_path):
+  tokens = RNG.integers(0, 200, (40, 7)).astype(dtype)
+  tokens[3, 5] = 0
+  tags = RNG.integers(0, 3, (40, 7))
+  arrays = {'x_train': tokens, 'y_train': tags, 'x_test': tokens, 'y_test': tags}
+  path = _save(tmp_path / 'x.npz', **arrays)
+  inputs = _open(path, task='tagging').splits['train'][7]['inputs']
+  assert inputs.dtype == np.int32
+  np.testing.assert_array_equal(inputs, tokens[7])
+  path = _save(tmp_path / 'x.npz', **arrays | {'x_train': tokens.astype(int) - 1})
+  with pytest.raises(data.DataError, match=r"\]: -1; expected a token's number, 0 or"):
+    _open(path, task='tagging')
+  source = _open(path, task='tagging', on_bad='skip').splits['train']
+  assert len(source) == (tokens > 0).all(axis=1).sum() < 40
+
+
 def test_files_that_are_no_arrays(tmp_path):
   path = tmp_path / 'x.npz'
   with pytest.raises(data.DataError, match=r'x\.npz: there is no such file'):

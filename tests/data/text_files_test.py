@@ -246,6 +246,20 @@ def test_bad_files_are_named_or_left_out_and_counted(tmp_path, caplog):
     _open(tmp_path / 'bad.txt', on_bad='skip')
 
 
+@pytest.mark.parametrize('tokens', ['char', 'word'])
+def test_what_stands_for_a_documents_start_is_no_text(tokens, tmp_path):
+  for i in range(3):
+    _write(tmp_path / f'{i}.txt')
+  whole = _open(tmp_path, tokens=tokens)
+  _write(tmp_path / 'bad.txt', TEXT + '\n\0 ' + TEXT)
+  line = TEXT.count('\n') + 2
+  message = rf"bad\.txt.* line {line}: it has the character '\\x00', which stands for"
+  with pytest.raises(data.DataError, match=message):
+    _open(tmp_path, tokens=tokens)
+  dataset = _open(tmp_path, tokens=tokens, on_bad='skip')
+  np.testing.assert_array_equal(_train_ids(dataset), _train_ids(whole))
+
+
 def test_too_few_files(tmp_path):
   with pytest.raises(data.DataError, match=r'nowhere: there is no such file or folder'):
     _open(tmp_path / 'nowhere')

@@ -144,14 +144,20 @@ def test_labels_are_the_same_in_another_order(opened):
   assert [dataset.classes[target] for target in targets] == ['Walking', 'rest']
 
 
-def test_train_and_test_must_agree(opened):
-  others = write(TEST).replace('Walking', 'Running')
-  with pytest.raises(
-    DataError, match=r"train has the labels \('Walking', .* \('Running'"
-  ):
-    opened(write(TRAIN), others)
-  with pytest.raises(DataError, match=r'1 channels, test .* and 2'):
-    opened(HEADER + '1,2:2', write(TEST))
+@pytest.mark.parametrize(
+  ('train', 'test', 'message'),
+  [
+    (HEADER + '1,2:2', write(TEST), r'1 channels, test .* and 2'),
+    (
+      write(TRAIN),
+      write(TEST).replace('Walking', 'Running'),
+      r"labels \('Walking', .*, test \('Running'",
+    ),
+  ],
+)
+def test_train_and_test_must_agree(opened, train, test, message):
+  with pytest.raises(DataError, match=message):
+    opened(train, test)
 
 
 def test_a_truncated_archive(opened):
