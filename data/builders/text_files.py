@@ -48,8 +48,8 @@ def load(
     path: the file or folder.
     tokens: what the model reads: 'char', 'byte' or 'word' (see
       `vocabulary.Vocabulary`), the characters or words being those of the training
-      part (a byte of 0 counts as the start of a document); or the path of a tokenizer.json of Hugging Face, or a .model of
-      SentencePiece.
+      part (a byte of 0 counts as the start of a document); or the path of a
+      tokenizer.json of Hugging Face, or a .model of SentencePiece.
     vocab_size: the most characters or words, with '\x00' and '<unk>', the most
       frequent ones; 0 is all.
     unknown: what a character or word that is not among them is, or what a tokenizer
