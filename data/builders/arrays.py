@@ -109,8 +109,8 @@ def load(
   for x, y in splits.values():
     if not {x, y} <= arrays.keys():
       expected = f'{" and ".join(_ONE)}, or {", ".join(_TWO["train"] + _TWO["test"])}'
-      found = ', '.join(arrays) or 'none of them'
-      raise DataError(f'{path}: it has {found}; expected {expected}')
+      there = ', '.join(arrays) or 'none of them'
+      raise DataError(f'{path}: it has {there}; expected {expected}')
     arrays[x] = _inputs(f'{path}, {x}', arrays[x], task == 'tagging')
     arrays[y] = _targets(f'{path}, {y}', arrays[y], task)
     if len(arrays[x]) != len(arrays[y]):

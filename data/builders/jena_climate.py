@@ -37,6 +37,8 @@ class JenaClimate(Series):
   licence.
   """
 
+  LICENSE = 'None is named'
+
   def read(self, folder: str) -> tuple[list[str], np.ndarray]:
     """See `Series`."""
     (file,) = FILES

@@ -49,6 +49,7 @@ class Uea(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ign
     return tfds.core.DatasetInfo(
       builder=self,
       description='Time series with a label each.',
+      license='None is named; the problems are of many sources',
       features=tfds.features.FeaturesDict(
         {
           'series': tfds.features.Tensor(
@@ -180,4 +181,5 @@ def load(
     task='classification',
     classes=tuple(metadata['classes']),
     splits={split: _Sequences(records[split], metadata) for split in records},
+    license=info.redistribution_info.license or '',
   )

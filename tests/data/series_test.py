@@ -110,6 +110,7 @@ def test_a_client_that_uses_nothing_in_training(opened):
 def test_climate_by_the_hour(opened):
   dataset = opened(jena_climate, JENA.encode(), every=2, length=3, horizon=2)
   assert dataset.classes == ('T (degC)',)
+  assert dataset.license == 'None is named'
   rows = [line.split(',')[1:] for line in JENA.splitlines()[1:]]
   p, t, wind = np.array(rows, np.float32)[1::2].T
   assert (wind == -9999).sum() > 5

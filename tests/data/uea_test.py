@@ -64,6 +64,7 @@ def opened(tmp_path, monkeypatch):
 def test_series_as_they_are(opened):
   dataset = opened(write(TRAIN), write(TEST), normalise=False)
   assert dataset.classes == ('Walking', '2', 'rest')
+  assert dataset.license.startswith('None is named')
   for split, cases in (('train', TRAIN), ('test', TEST)):
     source = dataset.splits[split]
     assert len(source) == len(cases)
