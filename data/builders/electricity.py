@@ -60,7 +60,7 @@ def load(
     horizon: hours that follow it.
 
   Returns:
-    A forecasting of all clients; for the windows see `series.ForecastWindows`.
+    A forecasting of all clients; for the windows see `series.window_starts`.
 
   Raises:
     ValueError: `length` is less than 2 or `horizon` than 1, or a part has no window.

@@ -80,7 +80,7 @@ def load(
     horizon: steps that follow it.
 
   Returns:
-    A forecasting of one number; for the windows see `series.ForecastWindows`.
+    A forecasting of one number; for the windows see `series.window_starts`.
 
   Raises:
     ValueError: `target` is no column; `every` is less than 1, `length` than 2 or

@@ -15,8 +15,10 @@ from ..archives import opened
 from ..dataset import Dataset
 from ..download import File
 from ..errors import DataError
+from ..padding import padded
 from ..prepared import open_splits
-from ..ts_format import LabelledSeries, read_ts
+from ..scaling import mean_and_deviation
+from ..ts_format import TsFile, read_ts
 
 # Of each problem, as aeon has it. The archive gives neither sizes nor checksums; a zip
 # has one of each of its files.
@@ -77,21 +79,17 @@ class Uea(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ign
     found['test'] = _alike(path, found['train'], found['test'])
     series = [*found['train'].series, *found['test'].series]
     train = np.concatenate(found['train'].series).astype(np.float64)
-    counts = np.maximum(1, np.sum(~np.isnan(train), axis=0))
-    mean = np.nansum(train, axis=0) / counts
-    std = np.sqrt(np.nansum((train - mean) ** 2, axis=0) / counts)
+    mean, deviation = mean_and_deviation(train)
     self.info.metadata.update(
       classes=list(found['train'].classes),
       length=max(map(len, series)),
       equal=len({*map(len, series)}) == 1,
       mean=mean.tolist(),
-      std=np.where(std > 0, std, 1).tolist(),
+      std=deviation.tolist(),
     )
     return {split: self._generate_examples(found[split]) for split in found}
 
-  def _generate_examples(
-    self, found: LabelledSeries
-  ) -> Iterator[tuple[int, dict[str, Any]]]:
+  def _generate_examples(self, found: TsFile) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, (series, label) in enumerate(
       zip(found.series, found.labels, strict=True)
     ):
@@ -105,7 +103,7 @@ def _file(problem: str) -> File:
   )
 
 
-def _alike(path: str, train: LabelledSeries, test: LabelledSeries) -> LabelledSeries:
+def _alike(path: str, train: TsFile, test: TsFile) -> TsFile:
   """Returns the test part with its labels numbered as those to train on."""
   channels = [found.series[0].shape[1] for found in (train, test)]
   if {*train.classes} != {*test.classes} or channels[0] != channels[1]:
@@ -132,15 +130,8 @@ class _Sequences:
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     record = self._records[index]
     values = (record['series'] - self._mean) / self._std
-    padding = self._metadata['length'] - len(values)
-    example = {
-      'inputs': np.pad(np.nan_to_num(values), ((0, padding), (0, 0))),
-      'targets': np.array(record['label'], np.int32),
-      'weights': np.array(1, np.float32),
-    }
-    if not self._metadata['equal']:
-      example['lengths'] = np.array(len(values), np.int32)
-    return example
+    length, equal = self._metadata['length'], self._metadata['equal']
+    return padded(np.nan_to_num(values), record['label'], length, not equal)
 
 
 def load(

@@ -66,6 +66,11 @@ def check_windows(dataset, values, parts, length, horizon, targets):
       )
       assert example['weights'].tolist() == [1] * horizon
       assert example['inputs'].dtype == example['targets'].dtype == np.float32
+    some = np.array([len(source) - 1, 0])
+    batch = source.get_batch(some)
+    for key in example:
+      np.testing.assert_array_equal(batch[key], [source[i][key] for i in some])
+      assert batch[key].dtype == example[key].dtype
     with pytest.raises(IndexError):
       source[len(source)]
 
