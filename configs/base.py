@@ -91,6 +91,11 @@ def get_config() -> ConfigDict:
   # leaves the update out and counts it.
   config.on_nonfinite = 'stop'
 
+  # What a run is evaluated on: 'test' or, where the dataset has it, 'validation', by
+  # which to choose among models, so that the test split is left for the one chosen: a
+  # run that is started again with another value goes on, or is only evaluated on it.
+  config.eval_split = 'test'
+
   # Durations, in updates. The batch is the global one, over all devices.
   config.batch_size = 64
   config.num_train_steps = 1000

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from .errors import DataError
+from .errors import DataError, damaged
 
 _SUFFIXES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz', '.zip', '.gz')
 _DECOMPRESS: dict[str, Any] = {'gz': gzip.open, 'bz2': bz2.open, 'xz': lzma.open}
@@ -110,12 +110,12 @@ def _tar(
   try:
     tar = tarfile.open(fileobj=stream, mode='r|')  # noqa: SIM115
   except _DAMAGED as e:
-    raise DataError(f'{path} is damaged: {e}') from e
+    raise damaged(path, e) from e
   while True:
     try:
       member = tar.next()
     except _DAMAGED as e:
-      raise DataError(f'{path} is damaged: {e}') from e
+      raise damaged(path, e) from e
     if member is None:
       return
     _check_name(path, member.name)
@@ -134,7 +134,7 @@ def _zip(path: str, max_bytes: int, file: IO[bytes]) -> Iterator[tuple[str, IO[b
   try:
     archive = zipfile.ZipFile(file)
   except _DAMAGED as e:
-    raise DataError(f'{path} is damaged: {e}') from e
+    raise damaged(path, e) from e
   # What a member's own header says is as much as zipfile reads of it.
   if sum(info.file_size for info in archive.infolist()) > max_bytes:
     raise _too_much(path, max_bytes)
@@ -148,7 +148,7 @@ def _zip(path: str, max_bytes: int, file: IO[bytes]) -> Iterator[tuple[str, IO[b
     try:
       content = archive.open(info)
     except _DAMAGED as e:
-      raise DataError(f'{path} is damaged: {e}') from e
+      raise damaged(path, e) from e
     with content:
       yield info.filename, _checked(content, path, info.file_size)
 
@@ -182,7 +182,7 @@ class _Checked(io.RawIOBase):
     try:
       data = self._stream.read(len(buffer))
     except _DAMAGED as e:
-      raise DataError(f'{self._path} is damaged: {e}') from e
+      raise damaged(self._path, e) from e
     self._left -= len(data)
     if self._left < 0:
       raise _too_much(self._path, self._max_bytes)

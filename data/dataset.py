@@ -55,7 +55,8 @@ class Dataset:
     classes: the name of every class or, for numbers, of every output. For a language
       model these are the tokens, such as characters, and value 0, written '\\x00', is
       the token that starts a document.
-    splits: 'train' and 'test', each giving examples by position.
+    splits: 'train', 'test' and, in some sets, 'validation', each giving examples by
+      position.
     augment: random transforms of one example, applied in order while training.
     raw: what they are applied to, where that is not `splits['train']`: the same
       examples before they are fit for a network, such as images of any size.

@@ -146,11 +146,17 @@ def _download(file: File, path: str) -> None:
   part = path + '.part'
   # Where its size is unknown, so is whether it is complete.
   start = os.path.getsize(part) if file.size and os.path.exists(part) else 0
+  whole = True
   if not file.size or start < file.size:
     with _open(file.url, start) as response, open(part, 'ab', 0) as out:
-      _append(file, response, out)
+      whole = _append(file, response, out)
       os.fsync(out.fileno())
   got = os.path.getsize(part)
+  if not whole and not file.size:
+    raise DataError(
+      f'{file.url}: the connection ended after {got} bytes, before the file did. Run '
+      'the same again, and it begins anew'
+    )
   if got < file.size:
     raise DataError(
       f'{file.url}: the connection ended after {got} of {file.size} bytes. They are '
@@ -163,31 +169,28 @@ def _download(file: File, path: str) -> None:
   os.replace(part, path)
 
 
-def _append(file: File, response: http.client.HTTPResponse, out: IO[bytes]) -> None:
+def _append(file: File, response: http.client.HTTPResponse, out: IO[bytes]) -> bool:
+  """Writes what comes; returns whether that is as much as the server announced."""
   if response.status != http.client.PARTIAL_CONTENT:
     out.truncate(0)  # it sends all of it
   with tqdm(
     desc=file.name,
     initial=out.tell(),
-    total=file.size or None,
+    total=file.size or response.length,
     unit='B',
     unit_scale=True,
     disable=None,  # where no one watches
   ) as progress:
-    while data := _read(response):
-      out.write(data)
-      progress.update(len(data))
-      if file.size and out.tell() > file.size:
-        return  # more than there should be: the sizes will not agree
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-  try:
-    return response.read1(_CHUNK)  # what there is: `read` would wait, and lose it
-  except http.client.IncompleteRead as e:
-    return e.partial
-  except (TimeoutError, ConnectionError):
-    return b''  # what came is kept, and its size tells
+    try:
+      # What there is: `read` would wait, and lose it.
+      while data := response.read1(_CHUNK):
+        out.write(data)
+        progress.update(len(data))
+        if file.size and out.tell() > file.size:
+          break  # more than there should be: the sizes will not agree
+    except (http.client.IncompleteRead, TimeoutError, ConnectionError):
+      return False  # what came is kept
+  return not response.length  # how much is left, where it was announced
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:

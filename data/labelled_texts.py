@@ -108,6 +108,18 @@ class TokenSequences:
     }
 
 
+def check_options(unit: str, vocab_size: int, length: int) -> None:
+  """Checks the options of texts with labels; see `open_texts`.
+
+  Raises:
+    ValueError: an unknown `unit`, a `vocab_size` of 1 or 2, or a `length` below 1.
+  """
+  check_unit(unit, UNITS)
+  check_size(vocab_size)
+  if length < 1:
+    raise ValueError(f'length is {length}, but must be 1 or more')
+
+
 def open_texts(
   name: str,
   builder_class: Any,
@@ -134,10 +146,7 @@ def open_texts(
     ValueError: an unknown `unit`, a `vocab_size` of 1 or 2, or a `length` below 1.
     DataError: see `open_splits`.
   """
-  check_unit(unit, UNITS)
-  check_size(vocab_size)
-  if length < 1:
-    raise ValueError(f'length is {length}, but must be 1 or more')
+  check_options(unit, vocab_size, length)
   info, records = open_splits(partial(builder_class, config=unit), data_dir, files)
   tokens = tuple(info.metadata['tokens'])
   if vocab_size and unit != 'byte':

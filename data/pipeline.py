@@ -231,7 +231,7 @@ def eval_batches(
 
   Args:
     dataset: what to read from.
-    split: 'train' or 'test'.
+    split: one of the dataset's.
     batch_size: global, over all processes.
     process_index: which rows are wanted: the `process_index`-th of `process_count`
       equal blocks of each batch.

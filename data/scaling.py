@@ -7,7 +7,7 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Returns what to subtract from columns of numbers, and to divide them by then.
 
   Args:
-    values: float64 `[rows, columns]`.
+    values: float64 `[rows, columns]`, NaN where one is missing.
 
   Returns:
     Their means, and their standard deviations or, where all rows are the same or there
@@ -15,8 +15,14 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
   >>> mean_and_deviation(np.array([[1.0, 5.0], [3.0, 5.0]]))
   (array([2., 5.]), array([1., 1.]))
+  >>> mean_and_deviation(np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]]))
+  (array([2., 0.]), array([1., 1.]))
   """
   if not len(values):
     return np.zeros(values.shape[1]), np.ones(values.shape[1])
-  varies = values.max(axis=0) > values.min(axis=0)  # rounding gives others a deviation
-  return values.mean(axis=0), np.where(varies, values.std(axis=0), 1)
+  there = np.ma.masked_invalid(values)
+  varies = there.max(axis=0) > there.min(axis=0)  # rounding gives others a deviation
+  deviation = np.where(
+    np.ma.filled(varies, False), np.ma.filled(there.std(axis=0), 1), 1
+  )
+  return np.ma.filled(there.mean(axis=0), 0), deviation

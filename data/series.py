@@ -11,6 +11,8 @@ from .dataset import Dataset
 from .download import File
 from .errors import DataError
 from .prepared import open_splits
+from .scaling import mean_and_deviation
+from .windows import SeriesWindows
 
 _ROWS = 4096  # of a record
 
@@ -102,51 +104,29 @@ def read_numbers(
   return np.stack(found)
 
 
-class ForecastWindows:
-  """Every window of a part of a series, and the steps that follow it, which are of it.
+def window_starts(part: tuple[int, int], length: int, horizon: int) -> range:
+  """Returns where windows begin whose next steps are of a part of a series.
 
   A window reaches back before the part, where there is something.
 
   Args:
-    values: float32 `[time, features]`, of which the first `num_targets` are foretold.
     part: the part's first step, and the one after its last.
     length: steps in a window.
     horizon: steps that follow it.
-    num_targets: how many features are foretold.
 
   Raises:
     ValueError: the part has no window.
+
+  >>> window_starts((10, 15), length=4, horizon=2)
+  range(6, 10)
   """
-
-  def __init__(
-    self,
-    values: np.ndarray,
-    part: tuple[int, int],
-    length: int,
-    horizon: int,
-    num_targets: int,
-  ):
-    self._values, self._length, self._horizon = values, length, horizon
-    self._num_targets = num_targets
-    self._first = max(0, part[0] - length)
-    self._count = part[1] - self._first - length - horizon + 1
-    if self._count < 1:
-      raise ValueError(
-        f'length is {length} and horizon {horizon}, but the steps from {part[0]} to '
-        f'{part[1]} have no such window'
-      )
-
-  def __len__(self) -> int:
-    return self._count
-
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    start = self._first + range(self._count)[index]
-    end = start + self._length
-    return {
-      'inputs': self._values[start:end],
-      'targets': self._values[end : end + self._horizon, : self._num_targets],
-      'weights': np.ones(self._horizon, np.float32),
-    }
+  starts = range(max(0, part[0] - length), part[1] - length - horizon + 1)
+  if not starts:
+    raise ValueError(
+      f'length is {length} and horizon {horizon}, but the steps from {part[0]} to '
+      f'{part[1]} have no such window'
+    )
+  return starts
 
 
 def open_series(
@@ -157,7 +137,7 @@ def open_series(
   *,
   targets: Sequence[str],
   every: int,
-  shares: tuple[float, float],
+  bounds: tuple[float, float],
   length: int,
   horizon: int,
 ) -> Dataset:
@@ -172,7 +152,7 @@ def open_series(
     data_dir: where prepared sets are kept; None is TFDS's own default.
     targets: the columns to foretell; () is all.
     every: of so many rows the last is a step.
-    shares: of all steps those that are 'train', and then those that are 'validation';
+    bounds: the shares of all steps after which 'train' ends, and then 'validation';
       the rest is 'test'.
     length: steps in a window.
     horizon: steps that follow it.
@@ -196,10 +176,9 @@ def open_series(
   order += [i for i in range(len(columns)) if i not in order]
   values = np.concatenate([record['values'] for record in records['steps']])
   values = values[every - 1 :: every, order].astype(np.float64)
-  first = int(len(values) * shares[0])
-  second = first + int(len(values) * shares[1])
-  mean, std = values[:first].mean(axis=0), values[:first].std(axis=0)
-  values = ((values - mean) / np.where(std > 0, std, 1)).astype(np.float32)
+  first, second = (int(len(values) * bound) for bound in bounds)
+  mean, deviation = mean_and_deviation(values[:first])
+  values = ((values - mean) / deviation).astype(np.float32)
   parts = {
     'train': (0, first),
     'validation': (first, second),
@@ -210,7 +189,9 @@ def open_series(
     task='forecasting',
     classes=targets,
     splits={
-      split: ForecastWindows(values, part, length, horizon, len(targets))
+      split: SeriesWindows(
+        values, window_starts(part, length, horizon), length, horizon, len(targets)
+      )
       for split, part in parts.items()
     },
     license=info.redistribution_info.license or '',

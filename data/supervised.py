@@ -1,5 +1,6 @@
 """Examples from any records of TFDS that pair an image or a text with a label."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from .errors import DataError
 from .image_files import read_image
 from .image_pipeline import image_pipeline
 from .images import LabelledImages
-from .labelled_texts import TokenSequences
-from .vocabulary import UNITS, Vocabulary, check_size, check_unit, spaced
+from .labelled_texts import TokenSequences, check_options
+from .vocabulary import Vocabulary, spaced
 
 
 def opener(
@@ -47,13 +48,18 @@ def opener(
       f'{folder}: its supervised_keys are {keys} of '
       f'{", ".join(sorted(features))}; expected an image or a text, and a class label'
     )
-  known = {
-    split: _Labelled(source, inputs, label, folder, split)
-    for split, source in records.items()
-  }
-  classes = tuple(second.names)
+  known = _Set(
+    name,
+    folder,
+    tuple(second.names),
+    info.redistribution_info.license or '',
+    {
+      split: _Labelled(source, inputs, label, folder, split)
+      for split, source in records.items()
+    },
+  )
   if isinstance(first, tfds.features.Text):
-    return functools.partial(_texts, name, folder, classes, known)
+    return functools.partial(_texts, known)
   shape, dtype = first.shape, first.np_dtype
   if dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3):
     raise DataError(
@@ -61,8 +67,8 @@ def opener(
       'channels of 8 bits'
     )
   if None in shape:
-    return functools.partial(_photographs, name, folder, classes, known)
-  return functools.partial(_images, name, folder, classes, known, shape[2])
+    return functools.partial(_photographs, known)
+  return functools.partial(_images, known, shape[2])
 
 
 class _Labelled(Sequence[dict[str, Any]]):
@@ -109,25 +115,45 @@ class _Mapped(Sequence[dict[str, Any]]):
     return {self._key: self._function(record['inputs']), 'label': record['label']}
 
 
-def _two(
-  folder: Path, records: Mapping[str, Sequence[Any]], train: str, test: str
-) -> tuple[Sequence[Any], Sequence[Any]]:
-  """Returns the splits to train and to test with."""
-  if not test:
-    test = 'validation' if 'test' not in records else 'test'
-  for option, split in (('train', train), ('test', test)):
-    if split not in records:
-      raise ValueError(
-        f'{option} is {split!r}, but the splits of {folder} are {", ".join(records)}'
-      )
-  return records[train], records[test]
+@dataclasses.dataclass(frozen=True)
+class _Set:
+  """What is known of a set before its options are."""
+
+  name: str
+  folder: Path
+  classes: tuple[str, ...]
+  license: str
+  records: Mapping[str, Sequence[Any]]
+
+  def two(self, train: str, test: str) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Returns the records to train and to test with."""
+    known = self.records
+    if not test:
+      test = 'validation' if 'test' not in known else 'test'
+    for option, split in (('train', train), ('test', test)):
+      if split not in known:
+        raise ValueError(
+          f'{option} is {split!r}, but the splits of {self.folder} are '
+          f'{", ".join(known)}'
+        )
+    return known[train], known[test]
+
+  def dataset(
+    self, sources: Sequence[Source], vocabulary: Vocabulary | None = None
+  ) -> Dataset:
+    """Returns the dataset of a source to train and one to test with."""
+    return Dataset(
+      name=self.name,
+      task='classification',
+      classes=self.classes,
+      splits=dict(zip(('train', 'test'), sources, strict=True)),
+      vocabulary=vocabulary,
+      license=self.license,
+    )
 
 
 def _images(
-  name: str,
-  folder: Path,
-  classes: tuple[str, ...],
-  records: Mapping[str, Sequence[Any]],
+  known: _Set,
   channels: int,
   *,
   data_dir: object = None,
@@ -140,9 +166,9 @@ def _images(
     LabelledImages(
       _Mapped(source, 'image', functools.partial(_pixels, channels)), maximum=255
     )
-    for source in _two(folder, records, train, test)
+    for source in known.two(train, test)
   ]
-  return _classification(name, classes, sources)
+  return known.dataset(sources)
 
 
 def _pixels(channels: int, image: bytes | np.ndarray) -> np.ndarray:
@@ -152,10 +178,7 @@ def _pixels(channels: int, image: bytes | np.ndarray) -> np.ndarray:
 
 
 def _photographs(
-  name: str,
-  folder: Path,
-  classes: tuple[str, ...],
-  records: Mapping[str, Sequence[Any]],
+  known: _Set,
   *,
   data_dir: object = None,
   train: str = 'train',
@@ -175,23 +198,17 @@ def _photographs(
     color_jitter=color_jitter,
     erasing=erasing,
   )
-  sources = _two(folder, records, train, test)
-  return pipeline.dataset(
-    name,
-    classes,
+  sources = known.two(train, test)
+  dataset = pipeline.dataset(
+    known.name,
+    known.classes,
     *(_Mapped(source, 'image', lambda image: image) for source in sources),
   )
-
-
-def _as_it_is(image: bytes) -> bytes:
-  return image
+  return dataclasses.replace(dataset, license=known.license)
 
 
 def _texts(
-  name: str,
-  folder: Path,
-  classes: tuple[str, ...],
-  records: Mapping[str, Sequence[Any]],
+  known: _Set,
   *,
   data_dir: object = None,
   train: str = 'train',
@@ -202,17 +219,12 @@ def _texts(
 ) -> Dataset:
   """Opens texts as `labelled_texts.open_texts` does; reads all to train with, first."""
   del data_dir
-  check_unit(unit, UNITS)
-  check_size(vocab_size)
-  if length < 1:
-    raise ValueError(f'length is {length}, but must be 1 or more')
-  sources = _two(folder, records, train, test)
+  check_options(unit, vocab_size, length)
+  sources = known.two(train, test)
   texts = (_text(record['inputs'], unit) for record in sources[0])
   vocabulary = Vocabulary.fit(texts, unit, vocab_size)
   ids = functools.partial(_ids, vocabulary)
-  return _classification(
-    name,
-    classes,
+  return known.dataset(
     [
       TokenSequences(_Mapped(source, 'ids', ids), len(vocabulary), length)
       for source in sources
@@ -228,18 +240,3 @@ def _ids(vocabulary: Vocabulary, content: bytes) -> np.ndarray:
 def _text(content: bytes, unit: str) -> str:
   text = content.decode(errors='replace')
   return spaced(text) if unit == 'word' else text
-
-
-def _classification(
-  name: str,
-  classes: tuple[str, ...],
-  sources: Sequence[Source],
-  vocabulary: Vocabulary | None = None,
-) -> Dataset:
-  return Dataset(
-    name=name,
-    task='classification',
-    classes=classes,
-    splits=dict(zip(('train', 'test'), sources, strict=True)),
-    vocabulary=vocabulary,
-  )

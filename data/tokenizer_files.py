@@ -46,8 +46,8 @@ class Pieces(Vocabulary):
 def open_tokenizer(path: str) -> Pieces:
   """Opens a tokenizer.json of Hugging Face, or a .model of SentencePiece.
 
-  No special tokens are added to a text. What a piece can't be found for is what the
-  file says: its unknown piece, bytes, or nothing.
+  No special tokens are added to a text, and nothing is cut off or filled up. What a
+  piece can't be found for is what the file says: its unknown piece, bytes, or nothing.
 
   Args:
     path: the file.
@@ -67,6 +67,9 @@ def _hugging_face(path: str) -> Pieces:
     tokenizer = library.Tokenizer.from_file(path)
   except Exception as e:  # it raises no other
     raise DataError(f'{path}: it is no tokenizer.json: {_line(e)}') from e
+  # What a model's input was cut or filled to, a corpus must not be.
+  tokenizer.no_truncation()
+  tokenizer.no_padding()
   ids = tokenizer.get_vocab(with_added_tokens=True)
   names = {i: name for name, i in ids.items()}
   unknown = ids.get(getattr(tokenizer.model, 'unk_token', None))

@@ -9,7 +9,7 @@ from .errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledSeries:
+class TsFile:
   """What a .ts file holds.
 
   Attributes:
@@ -23,7 +23,7 @@ class LabelledSeries:
   labels: list[int]
 
 
-def read_ts(lines: Iterable[str], path: str) -> LabelledSeries:
+def read_ts(lines: Iterable[str], path: str) -> TsFile:
   """Reads a .ts file of labelled series, as sktime and aeon specify it.
 
   Comments begin with # or %, and the header's lines with @; of these, `@classLabel`
@@ -72,7 +72,7 @@ def read_ts(lines: Iterable[str], path: str) -> LabelledSeries:
       raise DataError(f'{path}, row {row}: {e}') from None
   if not series:
     raise DataError(f'{path}: has no series after @data')
-  return LabelledSeries(classes, series, labels)
+  return TsFile(classes, series, labels)
 
 
 def _classes(header: dict[str, list[str]]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Evaluates a run on its test split, from its folder alone.
+"""Evaluates a run on its `config.eval_split`, from its folder alone.
 
     python -m convscan.train.evaluate --workdir=runs/digits
 
@@ -17,7 +17,7 @@ from .flags import define_workdir, run
 
 
 def evaluate(workdir: str) -> dict[str, float]:
-  """Returns the exact metrics of the test split, and writes `predictions.csv`."""
+  """Returns the exact metrics of that split, and writes `predictions.csv`."""
   from . import tasks
   from .errors import ConfigError
   from .evaluation import make_evaluate

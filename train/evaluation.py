@@ -22,7 +22,7 @@ def make_evaluate(
   task: Task,
   mesh: jax.sharding.Mesh,
 ) -> Callable[[Any], tuple[dict[str, float], dict[str, np.ndarray]]]:
-  """Returns a function from variables to the exact metrics of the test split.
+  """Returns a function from variables to the exact metrics of `config.eval_split`.
 
   It also returns the predictions (see `convscan.train.step.eval_step`) with their
   targets and weights; those of weight 0, such as what fills the last batch, are to be
@@ -38,7 +38,7 @@ def make_evaluate(
   def batches() -> Iterator[dict[str, np.ndarray]]:
     return data.eval_batches(
       dataset,
-      'test',
+      config.eval_split,
       config.batch_size,
       process_index=jax.process_index(),
       process_count=jax.process_count(),

@@ -25,8 +25,10 @@ _STYLE: Any = {
 }
 
 
-def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) -> str:
-  """Draws one metric over the steps, in training and on the test split."""
+def curves(
+  folder: str, history: list[dict[str, Any]], evaluated: str, name: str, label: str
+) -> str:
+  """Draws one metric over the steps, in training and on the split `evaluated`."""
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
@@ -36,7 +38,7 @@ def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) ->
       if not points:
         continue
       steps, values = zip(*points, strict=True)
-      shown = 'training batches' if split == 'train' else 'test split'
+      shown = 'training batches' if split == 'train' else f'{evaluated} split'
       axes.plot(steps, values, color=colour, lw=width, label=shown,
                 marker='o', ms=4 if split == 'eval' else 2)  # fmt: skip
       if split == 'eval':
@@ -53,7 +55,7 @@ def curves(folder: str, history: list[dict[str, Any]], name: str, label: str) ->
 def confusion(
   folder: str, predictions: Mapping[str, Any], classes: Sequence[str]
 ) -> str:
-  """Draws how often each class of the test split was taken for which."""
+  """Draws how often each class of a split was taken for which."""
   counted = predictions['weights'] > 0
   table = np.zeros((len(classes), len(classes)), int)
   np.add.at(
@@ -92,7 +94,7 @@ def segments(
   predictions: Mapping[str, Any],
   classes: Sequence[str],
 ) -> str:
-  """Draws the first images of the test split, above their classes by pixel.
+  """Draws the first images of a split, above their classes by pixel.
 
   Args:
     folder: where to.

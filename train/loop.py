@@ -261,10 +261,12 @@ def train_and_evaluate(
       model=model,
       variables=jax.device_get(variables),
       dataset=dataset,
+      split=config.eval_split,
     )
     drawn = task.figures(results)
     summary = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items() if k in task.shown)
-    log.info('finished step %d of %d: test %s', num_steps, num_steps, summary)
+    log.info('finished step %d of %d: %s %s',
+             num_steps, num_steps, config.eval_split, summary)  # fmt: skip
     log.info('results in %s', os.path.abspath(workdir))
     for name, what in [
       ('metrics.jsonl', 'every number, a JSON object a line'),
@@ -314,7 +316,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
 
 
 def build_dataset(config: ml_collections.ConfigDict) -> Any:
-  """Opens the dataset of a config, and checks that its task is the config's."""
+  """Opens the dataset of a config; checks that it has its task and `eval_split`."""
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
   with blame('config.data'):
     dataset = data.build(
@@ -324,6 +326,13 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
     raise ConfigError(
       f'config.task: {config.task!r}; the dataset {config.data.name!r} is for '
       f'{dataset.task!r}'
+    )
+  # That to train on may be endless.
+  legal = [split for split in dataset.splits if split != 'train']
+  if config.eval_split not in legal:
+    raise ConfigError(
+      f'config.eval_split: {config.eval_split!r}; expected {" or ".join(legal)}, the '
+      f'splits of {config.data.name!r} that are not trained on'
     )
   return dataset
 

@@ -19,12 +19,13 @@ from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
 from .metrics import logger
 
-# What may be another value when a run goes on: it is no part of what is computed, or,
+# What may be another value when a run goes on: it is no part of what is trained, or,
 # as where that is computed, of its last bits alone.
 _FREE = {
   'checkpoint_every_steps',
   'data.data_dir',
   'eval_every_steps',
+  'eval_split',
   'keep_checkpoints',
   'log_every_steps',
   'mesh.data',
@@ -44,8 +45,9 @@ def claim(
 ) -> None:
   """Makes the folder this run's, or finds that it is already.
 
-  A run may go on with other values of what changes no number of it but by rounding,
-  such as `log_every_steps` and the mesh. They are logged, and noted in `config.json`.
+  A run may go on with other values of what changes nothing that is trained but by
+  rounding, such as `log_every_steps` and the mesh. They are logged, and noted in
+  `config.json`.
 
   Args:
     workdir: the folder; made if it does not exist.

@@ -72,7 +72,8 @@ def load(
   and the seed (see `partition`); or `x_train`, `y_train`, `x_test` and `y_test`. Inputs
   of uint8 are divided by 255; where they have three axes they are images, and get one
   of channels. Other integers become int32, such as numbers of characters, and other
-  numbers float32.
+  numbers float32. Integers `[examples, length]` of a tagging, uint8 too, are numbers of
+  tokens, 0 or more.
 
   Args:
     data_dir: nothing is kept.
@@ -108,8 +109,9 @@ def load(
   for x, y in splits.values():
     if not {x, y} <= arrays.keys():
       expected = f'{" and ".join(_ONE)}, or {", ".join(_TWO["train"] + _TWO["test"])}'
-      raise DataError(f'{path}: it has {", ".join(arrays)}; expected {expected}')
-    arrays[x] = _inputs(f'{path}, {x}', arrays[x])
+      there = ', '.join(arrays) or 'none of them'
+      raise DataError(f'{path}: it has {there}; expected {expected}')
+    arrays[x] = _inputs(f'{path}, {x}', arrays[x], task == 'tagging')
     arrays[y] = _targets(f'{path}, {y}', arrays[y], task)
     if len(arrays[x]) != len(arrays[y]):
       raise DataError(
@@ -128,7 +130,7 @@ def load(
   else:
     count = len(classes) or int(targets.max(initial=0)) + 1
   rows = {
-    split: _good(path, pair, arrays, None if task in _NUMBERS else count, problems)
+    split: _good(path, pair, arrays, task, count, problems)
     for split, pair in splits.items()
   }
   problems.report()
@@ -162,26 +164,28 @@ def _read(path: str) -> dict[str, np.ndarray]:
   """
   if not os.path.isfile(path):
     raise DataError(f'{path}: there is no such file')
-  if not zipfile.is_zipfile(path):
-    raise DataError(f'{path}: it is no .npz file, or cut short')
-  known = {*_ONE, *_TWO['train'], *_TWO['test']}
-  arrays = {}
-  # Objects in a file would run the code of whoever wrote it.
-  with np.load(path, allow_pickle=False) as file:
-    for name in filter(known.__contains__, file.files):
-      try:
-        arrays[name] = file[name]
-      except Exception as e:  # zipfile and numpy raise anything on damaged files
-        raise DataError(f'{path}, {name}: {e}') from e
-      if not isinstance(arrays[name], np.ndarray):
-        raise DataError(f'{path}, {name}: it is no array')
+  arrays, where = {}, path
+  try:
+    with zipfile.ZipFile(path) as archive:
+      for name in (*_ONE, *_TWO['train'], *_TWO['test']):
+        if f'{name}.npy' not in archive.namelist():
+          continue
+        where = f'{path}, {name}'
+        with archive.open(f'{name}.npy') as member:
+          # Objects in a file would run the code of whoever wrote it.
+          arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+          # At the end the checksum is compared.
+          if member.read(1):
+            raise ValueError('it is longer than its header says')
+  except Exception as e:  # zipfile and numpy raise anything on damaged files
+    raise DataError(f'{where}: it is no .npz file, or damaged: {e}') from e
   return arrays
 
 
-def _inputs(where: str, array: np.ndarray) -> np.ndarray:
+def _inputs(where: str, array: np.ndarray, tokens: bool) -> np.ndarray:
   if array.ndim < 2:
     raise DataError(f'{where}: shape {array.shape}; expected an axis of examples first')
-  if array.dtype == np.uint8:
+  if array.dtype == np.uint8 and not (tokens and array.ndim == 2):
     return array[..., None] if array.ndim == 3 else array
   if array.dtype.kind not in 'biuf':
     raise DataError(f'{where}: {array.dtype}; expected numbers')
@@ -216,20 +220,23 @@ def _good(
   path: str,
   pair: tuple[str, str],
   arrays: dict[str, np.ndarray],
-  num_classes: int | None,
+  task: str,
+  num_classes: int,
   problems: Problems,
 ) -> np.ndarray:
-  """Returns the rows that can be used, int64; without classes targets are numbers."""
+  """Returns the rows that can be used, int64."""
   x, y = pair
   targets = arrays[y]
-  if num_classes is None:
+  if task in _NUMBERS:
     legal, expected = np.isfinite(targets), 'a finite number'
   else:
     legal = (targets >= 0) & (targets < num_classes)
     expected = f'a class, 0 to {num_classes - 1}'
   bad = np.zeros(len(targets), bool)
-  finite = np.isfinite(arrays[x])
-  for name, good, what in [(x, finite, 'a finite number'), (y, legal, expected)]:
+  readable, what_is = np.isfinite(arrays[x]), 'a finite number'
+  if task == 'tagging' and arrays[x].dtype == np.int32:
+    readable, what_is = arrays[x] >= 0, "a token's number, 0 or more"
+  for name, good, what in [(x, readable, what_is), (y, legal, expected)]:
     wrong = ~good.reshape(len(good), math.prod(good.shape[1:]))
     for row in np.flatnonzero(wrong.any(axis=1) & ~bad):
       value = arrays[name][row].reshape(-1)[np.argmax(wrong[row])]

@@ -60,7 +60,7 @@ def load(
     horizon: hours that follow it.
 
   Returns:
-    A forecasting of all clients; for the windows see `series.ForecastWindows`.
+    A forecasting of all clients; for the windows see `series.window_starts`.
 
   Raises:
     ValueError: `length` is less than 2 or `horizon` than 1, or a part has no window.
@@ -72,7 +72,7 @@ def load(
     data_dir,
     targets=(),
     every=1,
-    shares=(0.6, 0.2),
+    bounds=(0.6, 0.8),
     length=length,
     horizon=horizon,
   )

@@ -32,6 +32,7 @@ class ImdbReviews(LabelledTexts):
   """
 
   LABELS = 'neg', 'pos'
+  LICENSE = 'None is named; its makers ask to be cited'
 
   def texts(self, folder: str, split: str) -> Iterator[tuple[str, str]]:
     """See `LabelledTexts`."""

@@ -37,6 +37,8 @@ class JenaClimate(Series):
   licence.
   """
 
+  LICENSE = 'None is named'
+
   def read(self, folder: str) -> tuple[list[str], np.ndarray]:
     """See `Series`."""
     (file,) = FILES
@@ -78,7 +80,7 @@ def load(
     horizon: steps that follow it.
 
   Returns:
-    A forecasting of one number; for the windows see `series.ForecastWindows`.
+    A forecasting of one number; for the windows see `series.window_starts`.
 
   Raises:
     ValueError: `target` is no column; `every` is less than 1, `length` than 2 or
@@ -91,7 +93,7 @@ def load(
     data_dir,
     targets=(target,),
     every=every,
-    shares=(0.7, 0.2),
+    bounds=(0.7, 0.9),
     length=length,
     horizon=horizon,
   )

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from ..dataset import Dataset
+from ..windows import SeriesWindows
 
 _TRAIN, _TEST = 4000, 1000
 
@@ -43,41 +44,6 @@ def series(steps: int) -> np.ndarray:
   return x[delay + 1 + skip * inner :: inner]
 
 
-class Windows:
-  """Every window of a series, and the steps that follow it.
-
-  Args:
-    values: float32 `[time, features]`, all of which are foretold.
-    length: steps in a window.
-    horizon: steps that follow it.
-  """
-
-  def __init__(self, values: np.ndarray, length: int, horizon: int):
-    self._values, self._length, self._horizon = values, length, horizon
-
-  def __len__(self) -> int:
-    return len(self._values) - self._length - self._horizon + 1
-
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    start = range(len(self))[index]
-    end = start + self._length
-    return {
-      'inputs': self._values[start:end],
-      'targets': self._values[end : end + self._horizon],
-      'weights': np.ones(self._horizon, np.float32),
-    }
-
-  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the windows at `indices [batch]`, stacked."""
-    steps = indices[:, None] + np.arange(self._length + self._horizon)
-    windows = self._values[steps]
-    return {
-      'inputs': windows[:, : self._length],
-      'targets': windows[:, self._length :],
-      'weights': np.ones((len(indices), self._horizon), np.float32),
-    }
-
-
 def load(
   *,
   data_dir: str | os.PathLike[str] | None = None,
@@ -105,12 +71,16 @@ def load(
       f'together up to {_TEST}'
     )
   values = (series(_TRAIN + _TEST)[:, None] - 0.93).astype(np.float32)
+  steps = length + horizon
   return Dataset(
     name='mackey_glass',
     task='forecasting',
     classes=('x',),
     splits={
-      'train': Windows(values[:_TRAIN], length, horizon),
-      'test': Windows(values[_TRAIN:], length, horizon),
+      split: SeriesWindows(values, range(first, end - steps + 1), length, horizon, 1)
+      for split, first, end in [
+        ('train', 0, _TRAIN),
+        ('test', _TRAIN, _TRAIN + _TEST),
+      ]
     },
   )

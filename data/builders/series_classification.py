@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dataset import Dataset
 from ..errors import DataError
+from ..padding import padded
 from ..partition import check_fraction, stratified
 from ..problems import Problems
 from ..scaling import mean_and_deviation
@@ -49,14 +50,7 @@ class LabelledSeries:
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     values = self._values[index]
-    example = {
-      'inputs': np.pad(values, ((0, self._length - len(values)), (0, 0))),
-      'targets': self._labels[index],
-      'weights': np.array(1, np.float32),
-    }
-    if self._with_lengths:
-      example['lengths'] = np.array(len(values), np.int32)
-    return example
+    return padded(values, self._labels[index], self._length, self._with_lengths)
 
 
 def load(

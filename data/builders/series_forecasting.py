@@ -11,45 +11,7 @@ from ..partition import check_fraction
 from ..problems import Problems
 from ..scaling import mean_and_deviation
 from ..tables import Table, read_table
-
-
-class SeriesWindows:
-  """Windows of one or more series, and the steps that follow each.
-
-  Args:
-    values: float32 `[rows, features]`, of which the first `num_targets` are foretold.
-    starts: the rows at which windows begin, int64 `[windows]`.
-    length: steps in a window.
-    horizon: steps that follow it.
-    num_targets: how many numbers are foretold.
-    scales: of each series by name: what was subtracted from its numbers, and what they
-      were then divided by, float64 `[features]` both.
-  """
-
-  def __init__(
-    self,
-    values: np.ndarray,
-    starts: np.ndarray,
-    length: int,
-    horizon: int,
-    num_targets: int,
-    scales: dict[str, tuple[np.ndarray, np.ndarray]],
-  ):
-    self._values, self._starts, self._num_targets = values, starts, num_targets
-    self._length, self._horizon = length, horizon
-    self.scales = scales
-
-  def __len__(self) -> int:
-    return len(self._starts)
-
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    start = self._starts[index]
-    end = start + self._length
-    return {
-      'inputs': self._values[start:end],
-      'targets': self._values[end : end + self._horizon, : self._num_targets],
-      'weights': np.ones(self._horizon, np.float32),
-    }
+from ..windows import SeriesWindows
 
 
 def load(

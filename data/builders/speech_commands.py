@@ -215,4 +215,5 @@ def load(
     task='classification',
     classes=classes,
     splits={k: _Clips(*source, ids, filters, scale) for k, source in sources.items()},
+    license=info.redistribution_info.license or '',
   )

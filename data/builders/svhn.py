@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dataset import Dataset, Example, Source
 from ..download import File
-from ..errors import DataError
+from ..errors import DataError, damaged
 from .array_images import ArrayImages, open_images
 
 _URL = 'http://ufldl.stanford.edu/housenumbers/'
@@ -64,7 +64,7 @@ def read_mat(path: Path, max_bytes: int) -> tuple[np.ndarray, np.ndarray]:
   except DataError:
     raise
   except Exception as e:  # scipy's own are of any kind
-    raise DataError(f'{path} is damaged: {e}') from e
+    raise damaged(str(path), e) from e
   images, labels = found['X'], found['y']
   if images.dtype != np.uint8 or images.ndim != 4:
     raise DataError(

@@ -49,8 +49,8 @@ def load(
     path: the file or folder.
     tokens: what the model reads: 'char', 'byte' or 'word' (see
       `vocabulary.Vocabulary`), the characters or words being those of the training
-      part; or the path of a tokenizer.json of Hugging Face, or a .model of
-      SentencePiece.
+      part (a byte of 0 counts as the start of a document); or the path of a
+      tokenizer.json of Hugging Face, or a .model of SentencePiece.
     vocab_size: the most characters or words, with '\x00' and '<unk>', the most
       frequent ones; 0 is all.
     unknown: what a character or word that is not among them is, or what a tokenizer
@@ -62,7 +62,7 @@ def load(
     seed: of the choice among a folder's files.
     encoding: of the files; no matter for 'byte'. Line ends become '\n'.
     on_bad: 'error', or 'skip' to leave out, and count, files of a folder that are
-      empty or in another encoding.
+      empty, in another encoding, or have a character '\x00'.
 
   Returns:
     A language model's dataset. 'train' has a window at every position
@@ -192,4 +192,11 @@ def _read(path: str, tokens: str, encoding: str) -> str | bytes:
     raise DataError(f'{path}: it is empty; expected text')
   if tokens == 'byte':
     return content
-  return decode_text(content, path, encoding).replace('\r\n', '\n').replace('\r', '\n')
+  text = decode_text(content, path, encoding)
+  string = text.replace('\r\n', '\n').replace('\r', '\n')
+  if (at := string.find('\x00')) >= 0 and tokens in UNITS:
+    raise DataError(
+      f"{path}, line {string.count(chr(10), 0, at) + 1}: it has the character '\\x00', "
+      'which stands for the start of a document; expected text without it'
+    )
+  return string

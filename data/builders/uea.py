@@ -15,8 +15,10 @@ from ..archives import opened
 from ..dataset import Dataset
 from ..download import File
 from ..errors import DataError
+from ..padding import padded
 from ..prepared import open_splits
-from ..ts_format import LabelledSeries, read_ts
+from ..scaling import mean_and_deviation
+from ..ts_format import TsFile, read_ts
 
 # Of each problem, as aeon has it. The archive gives neither sizes nor checksums; a zip
 # has one of each of its files.
@@ -49,6 +51,7 @@ class Uea(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ign
     return tfds.core.DatasetInfo(
       builder=self,
       description='Time series with a label each.',
+      license='None is named; the problems are of many sources',
       features=tfds.features.FeaturesDict(
         {
           'series': tfds.features.Tensor(
@@ -73,24 +76,20 @@ class Uea(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ign
       with opened(path, file.unpacked, name) as content:
         lines = io.TextIOWrapper(content, 'utf-8', errors='backslashreplace')
         found[split] = read_ts(lines, f'{path}: {name}')
-    _check_same(path, found['train'], found['test'])
+    found['test'] = _alike(path, found['train'], found['test'])
     series = [*found['train'].series, *found['test'].series]
     train = np.concatenate(found['train'].series).astype(np.float64)
-    counts = np.maximum(1, np.sum(~np.isnan(train), axis=0))
-    mean = np.nansum(train, axis=0) / counts
-    std = np.sqrt(np.nansum((train - mean) ** 2, axis=0) / counts)
+    mean, deviation = mean_and_deviation(train)
     self.info.metadata.update(
       classes=list(found['train'].classes),
       length=max(map(len, series)),
       equal=len({*map(len, series)}) == 1,
       mean=mean.tolist(),
-      std=np.where(std > 0, std, 1).tolist(),
+      std=deviation.tolist(),
     )
     return {split: self._generate_examples(found[split]) for split in found}
 
-  def _generate_examples(
-    self, found: LabelledSeries
-  ) -> Iterator[tuple[int, dict[str, Any]]]:
+  def _generate_examples(self, found: TsFile) -> Iterator[tuple[int, dict[str, Any]]]:
     for index, (series, label) in enumerate(
       zip(found.series, found.labels, strict=True)
     ):
@@ -104,13 +103,16 @@ def _file(problem: str) -> File:
   )
 
 
-def _check_same(path: str, train: LabelledSeries, test: LabelledSeries) -> None:
+def _alike(path: str, train: TsFile, test: TsFile) -> TsFile:
+  """Returns the test part with its labels numbered as those to train on."""
   channels = [found.series[0].shape[1] for found in (train, test)]
-  if train.classes != test.classes or channels[0] != channels[1]:
+  if {*train.classes} != {*test.classes} or channels[0] != channels[1]:
     raise DataError(
       f'{path}: train has the labels {train.classes} and {channels[0]} channels, test '
       f'{test.classes} and {channels[1]}'
     )
+  labels = [train.classes.index(test.classes[label]) for label in test.labels]
+  return dataclasses.replace(test, classes=train.classes, labels=labels)
 
 
 class _Sequences:
@@ -128,15 +130,8 @@ class _Sequences:
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
     record = self._records[index]
     values = (record['series'] - self._mean) / self._std
-    padding = self._metadata['length'] - len(values)
-    example = {
-      'inputs': np.pad(np.nan_to_num(values), ((0, padding), (0, 0))),
-      'targets': np.array(record['label'], np.int32),
-      'weights': np.array(1, np.float32),
-    }
-    if not self._metadata['equal']:
-      example['lengths'] = np.array(len(values), np.int32)
-    return example
+    length, equal = self._metadata['length'], self._metadata['equal']
+    return padded(np.nan_to_num(values), record['label'], length, not equal)
 
 
 def load(
@@ -177,4 +172,5 @@ def load(
     task='classification',
     classes=tuple(metadata['classes']),
     splits={split: _Sequences(records[split], metadata) for split in records},
+    license=info.redistribution_info.license or '',
   )

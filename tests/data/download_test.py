@@ -43,6 +43,20 @@ class Endless(Handler):
         self.wfile.write(bytes(1 << 16))
 
 
+class BreakingChunks(Handler):
+  """Sends half of a file in chunks, and not the last of them."""
+
+  protocol_version = 'HTTP/1.1'
+
+  def do_GET(self):
+    content = CONTENT[: len(CONTENT) // 2]
+    self.send_response(200)
+    self.send_header('Transfer-Encoding', 'chunked')
+    self.end_headers()
+    self.wfile.write(f'{len(content):x}\r\n'.encode() + content + b'\r\n')
+    self.close_connection = True
+
+
 @pytest.fixture
 def original(tmp_path):
   (tmp_path / 'served').mkdir()
@@ -256,3 +270,18 @@ def test_a_size_that_no_source_tells(original, folder):
   with serve(original.parent) as url:
     fetch([File('x', f'{url}/a.bin', 0, hashlib.sha256(CONTENT).hexdigest())], folder)
   assert os.path.getsize(folder / 'x') == len(CONTENT)
+
+
+@pytest.mark.parametrize('handler', [Breaking, BreakingChunks])
+def test_a_part_of_a_file_of_unknown_size_is_not_taken_for_it(
+  handler, original, folder
+):
+  with serve(original.parent, handler) as url:
+    message = r'a\.bin: the connection ended after 524288 bytes, before .* begins anew'
+    with pytest.raises(DataError, match=message):
+      fetch([File('a.bin', f'{url}/a.bin', 0, '')], folder)
+  assert names(folder) == ['a.bin.part']
+  with serve(original.parent) as url:
+    fetch([File('a.bin', f'{url}/a.bin', 0, '')], folder)
+  assert (folder / 'a.bin').read_bytes() == CONTENT
+  assert names(folder) == ['a.bin']

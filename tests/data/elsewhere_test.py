@@ -24,6 +24,7 @@ class _Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def _info(self):
     return tfds.core.DatasetInfo(
       builder=self,
+      license='ask the keeper',
       features=tfds.features.FeaturesDict(self.FEATURES),
       supervised_keys=self.KEYS,
       disable_shuffling=True,
@@ -72,6 +73,7 @@ def test_images_of_one_size(tmp_path, channels, encoded):
   splits = {'train': rows[:4], 'test': rows[4:]}
   make(tmp_path, 'Zoo', {'image': feature, 'label': label()}, splits)
   dataset = data.build('zoo', data_dir=tmp_path)
+  assert dataset.license == 'ask the keeper'
   assert (dataset.task, dataset.classes) == ('classification', ('cat', 'dog'))
   assert {k: len(v) for k, v in dataset.splits.items()} == {'train': 4, 'test': 3}
   for i in range(3):
@@ -91,6 +93,7 @@ def test_images_of_any_size_go_through_the_image_pipeline(tmp_path):
   splits = {'train': rows, 'validation': rows[:2], 'test': rows[2:]}
   make(tmp_path, 'Zoo', features, splits, KEYS=('picture', 'what'))
   dataset = data.build('zoo', data_dir=tmp_path, size=16, test='validation')
+  assert dataset.license == 'ask the keeper'
   assert dataset.raw is not None
   batch = next(data.train_batches(dataset, 4, 0, num_threads=0))
   assert batch['inputs'].shape == (4, 16, 16, 3)
@@ -113,6 +116,7 @@ def test_texts(tmp_path):
   splits = {'train': rows[:2], 'test': rows[2:]}
   make(tmp_path, 'Reviews', features, splits, KEYS=('text', 'label'))
   dataset = data.build('reviews', data_dir=tmp_path, length=4, vocab_size=5)
+  assert dataset.license == 'ask the keeper'
   # Of 'a fine film .' and 'a film , a film !' the most frequent tokens are kept.
   assert dataset.vocabulary.tokens[:4] == ('\x00', '<unk>', 'a', 'film')
   assert dataset.splits['train'][1]['inputs'].tolist()[:2] == [2, 3]

@@ -84,6 +84,7 @@ def texts(dataset, split):
 def test_reviews_by_word(opened):
   dataset = opened(imdb_reviews, served_tar(opened.folder, REVIEWS), length=9)
   assert dataset.classes == ('neg', 'pos')
+  assert dataset.license == 'None is named; its makers ask to be cited'
   assert texts(dataset, 'train') == [
     ('a fine , fine film . très bon !', 'pos'),
     ('a bad film', 'neg'),

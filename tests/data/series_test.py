@@ -66,6 +66,11 @@ def check_windows(dataset, values, parts, length, horizon, targets):
       )
       assert example['weights'].tolist() == [1] * horizon
       assert example['inputs'].dtype == example['targets'].dtype == np.float32
+    some = np.array([len(source) - 1, 0])
+    batch = source.get_batch(some)
+    for key in example:
+      np.testing.assert_array_equal(batch[key], [source[i][key] for i in some])
+      assert batch[key].dtype == example[key].dtype
     with pytest.raises(IndexError):
       source[len(source)]
 
@@ -77,6 +82,25 @@ def test_electricity(opened):
   scaled = (LOAD - np.mean(train, axis=0)) / np.std(train, axis=0)
   parts = {'train': (0, 5400), 'validation': (5400, 7200), 'test': (7200, 9000)}
   check_windows(dataset, scaled, parts, 10, 4, 3)
+
+
+@pytest.mark.parametrize(
+  ('module', 'content', 'options', 'parts'),
+  [
+    # What LSTNet's int(0.6 * n) and int((0.6 + 0.2) * n) cut of 104 hours.
+    (electricity, text_of(LOAD[:104]), {}, (62, 83, 104)),
+    # What int(n * 0.7) and int(n * 0.9) of TensorFlow's tutorial cut of 17 steps.
+    (jena_climate, '\n'.join(JENA.splitlines()[:18]), {'every': 1}, (11, 15, 17)),
+  ],
+)
+def test_the_parts_end_where_the_papers_do(opened, module, content, options, parts):
+  dataset = opened(module, content.encode(), length=2, horizon=1, **options)
+  train, validation, end = parts
+  assert {split: len(source) for split, source in dataset.splits.items()} == {
+    'train': train - 2,
+    'validation': validation - train,
+    'test': end - validation,
+  }
 
 
 def test_a_client_that_uses_nothing_in_training(opened):
@@ -91,6 +115,7 @@ def test_a_client_that_uses_nothing_in_training(opened):
 def test_climate_by_the_hour(opened):
   dataset = opened(jena_climate, JENA.encode(), every=2, length=3, horizon=2)
   assert dataset.classes == ('T (degC)',)
+  assert dataset.license == 'None is named'
   rows = [line.split(',')[1:] for line in JENA.splitlines()[1:]]
   p, t, wind = np.array(rows, np.float32)[1::2].T
   assert (wind == -9999).sum() > 5

@@ -128,6 +128,7 @@ def test_12_classes(opened):
 def test_every_word_is_a_class(opened):
   dataset = opened(num_classes=35)
   assert dataset.classes == ('cat', 'stop', 'yes')
+  assert dataset.license == 'CC BY 4.0'
   train = [
     ('yes', CLIPS['yes/a_nohash_0.wav']),
     ('cat', CLIPS['cat/a_nohash_0.wav']),

@@ -179,6 +179,20 @@ def test_a_tokenizer_file_gives_what_its_library_does(name, tokenizer_files, tmp
   assert dataset.decode([0, *ids, 0, *ids]) == f'\x00{text}\x00{text}'
 
 
+def test_a_tokenizer_file_that_cuts_and_fills_does_neither(tokenizer_files, tmp_path):
+  library = tokenizers.Tokenizer.from_file(str(tokenizer_files / 'bpe.json'))
+  library.enable_truncation(50)
+  library.enable_padding(length=2000)
+  library.save(str(tmp_path / 'cutting.json'))
+  path = _write(tmp_path / 'x.txt')
+  expected, found = (
+    _open(path, tokens=str(file))
+    for file in (tokenizer_files / 'bpe.json', tmp_path / 'cutting.json')
+  )
+  np.testing.assert_array_equal(_train_ids(found), _train_ids(expected))
+  np.testing.assert_array_equal(_test_targets(found), _test_targets(expected))
+
+
 @pytest.mark.parametrize('name', ['bpe.json', 'unigram.model'])
 def test_what_a_tokenizer_file_does_not_know(name, tokenizer_files, tmp_path, caplog):
   caplog.set_level(logging.INFO)
@@ -230,6 +244,20 @@ def test_bad_files_are_named_or_left_out_and_counted(tmp_path, caplog):
     _open(tmp_path)
   with pytest.raises(data.DataError, match=r'bad\.txt: it is empty'):
     _open(tmp_path / 'bad.txt', on_bad='skip')
+
+
+@pytest.mark.parametrize('tokens', ['char', 'word'])
+def test_what_stands_for_a_documents_start_is_no_text(tokens, tmp_path):
+  for i in range(3):
+    _write(tmp_path / f'{i}.txt')
+  whole = _open(tmp_path, tokens=tokens)
+  _write(tmp_path / 'bad.txt', TEXT + '\n\0 ' + TEXT)
+  line = TEXT.count('\n') + 2
+  message = rf"bad\.txt.* line {line}: it has the character '\\x00', which stands for"
+  with pytest.raises(data.DataError, match=message):
+    _open(tmp_path, tokens=tokens)
+  dataset = _open(tmp_path, tokens=tokens, on_bad='skip')
+  np.testing.assert_array_equal(_train_ids(dataset), _train_ids(whole))
 
 
 def test_too_few_files(tmp_path):

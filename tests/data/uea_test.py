@@ -64,6 +64,7 @@ def opened(tmp_path, monkeypatch):
 def test_series_as_they_are(opened):
   dataset = opened(write(TRAIN), write(TEST), normalise=False)
   assert dataset.classes == ('Walking', '2', 'rest')
+  assert dataset.license.startswith('None is named')
   for split, cases in (('train', TRAIN), ('test', TEST)):
     source = dataset.splits[split]
     assert len(source) == len(cases)
@@ -136,9 +137,28 @@ def test_a_file_that_ends_early(opened):
   assert read_ts(write(TRAIN).splitlines(), 'x').labels == [2, 1]
 
 
-def test_train_and_test_must_agree(opened):
-  with pytest.raises(DataError, match=r'1 channels, test .* and 2'):
-    opened(HEADER + '1,2:2', write(TEST))
+def test_labels_are_the_same_in_another_order(opened):
+  test = write(TEST).replace('Walking 2 rest', 'rest 2 Walking')
+  dataset = opened(write(TRAIN), test)
+  assert dataset.classes == ('Walking', '2', 'rest')
+  targets = [int(example['targets']) for example in dataset.splits['test']]
+  assert [dataset.classes[target] for target in targets] == ['Walking', 'rest']
+
+
+@pytest.mark.parametrize(
+  ('train', 'test', 'message'),
+  [
+    (HEADER + '1,2:2', write(TEST), r'1 channels, test .* and 2'),
+    (
+      write(TRAIN),
+      write(TEST).replace('Walking', 'Running'),
+      r"labels \('Walking', .*, test \('Running'",
+    ),
+  ],
+)
+def test_train_and_test_must_agree(opened, train, test, message):
+  with pytest.raises(DataError, match=message):
+    opened(train, test)
 
 
 def test_a_truncated_archive(opened):

@@ -37,10 +37,12 @@ def test_a_metric_is_drawn_over_its_steps(drawn: list[Figure]) -> None:
     {'step': 10, 'train/loss': 0.25},
     {'step': 15, 'train/loss': None, 'eval/loss': 0.125},
   ]
-  assert figures.curves('folder', history, 'loss', 'nats') == 'folder/loss.png'
+  path = figures.curves('folder', history, 'validation', 'loss', 'nats')
+  assert path == 'folder/loss.png'
   (ax,) = drawn[0].axes
   assert lines(ax) == [[[5, 0.5], [10, 0.25]], [[5, 0.7], [15, 0.125]]]
-  assert [line.get_label() for line in ax.lines] == ['training batches', 'test split']
+  labels = [line.get_label() for line in ax.lines]
+  assert labels == ['training batches', 'validation split']
   assert [text.get_text() for text in ax.texts] == ['0.125']
   assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ('step', 'nats', 'log')
 

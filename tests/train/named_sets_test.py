@@ -13,6 +13,7 @@ from convscan.configs import base
 from convscan.data.builders import imdb_reviews, uea, wikitext
 from convscan.data.download import File
 from convscan.train.errors import ConfigError
+from convscan.train.evaluate import evaluate
 from convscan.train.loop import train_and_evaluate
 from convscan.train.metrics import read
 
@@ -80,20 +81,24 @@ def test_a_model_of_too_few_tokens_is_refused(reviews, tmp_path):
     train_and_evaluate(reviews, str(tmp_path / 'run'))
 
 
-def test_words_are_measured_by_perplexity(tmp_path, monkeypatch):
-  text = ' \n the film of the year \n a <unk> film . \n' * 30
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+  text = ' \n the film of the year \n a <unk> film . \n'  # 12 words, and line ends
   packed = io.BytesIO()
   with zipfile.ZipFile(packed, 'w') as archive:
-    for part in ('train', 'valid', 'test'):
-      archive.writestr(f'wikitext-2/wiki.{part}.tokens', text)
+    for part, times in (('train', 30), ('valid', 20), ('test', 30)):
+      archive.writestr(f'wikitext-2/wiki.{part}.tokens', text * times)
   name = wikitext.FILES['wikitext2'][0].name
   folder = tmp_path / 'downloads/wikitext2'
   put(monkeypatch, wikitext, 'wikitext2', folder, name, packed.getvalue())
   model = {'name': 'gru_lm', 'embedding_features': 8, 'hidden_features': 16,
            'num_layers': 1}  # fmt: skip
-  config = config_of('language_model', 'wikitext2', model, tmp_path, length=12)
+  return config_of('language_model', 'wikitext2', model, tmp_path, length=12)
+
+
+def test_words_are_measured_by_perplexity(words, tmp_path):
   workdir = tmp_path / 'run'
-  metrics = train_and_evaluate(config, str(workdir))
+  metrics = train_and_evaluate(words, str(workdir))
   assert metrics['eval/perplexity'] == pytest.approx(
     np.exp(metrics['eval/loss']), rel=1e-4
   )
@@ -101,6 +106,28 @@ def test_words_are_measured_by_perplexity(tmp_path, monkeypatch):
   assert 'train/perplexity' in next(r for r in read(str(workdir)) if 'train/loss' in r)
   assert not any('bits_per_char' in key for key in metrics)
   assert (workdir / 'bits_per_word.png').exists()
+
+
+def test_the_split_to_evaluate_is_the_configs(words, tmp_path, caplog):
+  workdir = tmp_path / 'run'
+  words.eval_split = 'dev'
+  message = (
+    r"^config\.eval_split: 'dev'; expected validation or test, the splits of 'wi"
+  )
+  with pytest.raises(ConfigError, match=message):
+    train_and_evaluate(words, str(workdir))
+  seen = {}
+  for split, times in (('validation', 20), ('test', 30)):
+    words.eval_split = split
+    seen[split] = train_and_evaluate(words, str(workdir))
+    if split == 'validation':
+      trained = (workdir / 'metrics.jsonl').read_text()
+    loss = evaluate(str(workdir))['loss']
+    assert loss == pytest.approx(seen[split]['eval/loss'], rel=1e-5)
+    rows = (workdir / 'predictions.csv').read_text().splitlines()[1:]
+    assert len(rows) == 12 * times
+  assert seen['test']['eval/loss'] != seen['validation']['eval/loss']
+  assert (workdir / 'metrics.jsonl').read_text() == trained  # it was not trained again
 
 
 @pytest.mark.long

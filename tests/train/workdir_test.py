@@ -44,6 +44,7 @@ def _claim(workdir, **changes):
     ('checkpoint_every_steps', 7),
     ('data.data_dir', '/elsewhere'),
     ('eval_every_steps', 7),
+    ('eval_split', 'validation'),
     ('keep_checkpoints', 7),
     ('log_every_steps', 7),
     ('mesh.fsdp', 2),

@@ -15,11 +15,11 @@ from .task import Options, Results, Task
 def draw(r: Results) -> list[str]:
   """Draws the curves, the confusion matrix and, for a CNN, its first layer."""
   drawn = [
-    figures.curves(r.folder, r.history, 'loss', 'cross-entropy (nats)'),
-    figures.curves(r.folder, r.history, 'accuracy', 'accuracy'),
+    figures.curves(r.folder, r.history, r.split, 'loss', 'cross-entropy (nats)'),
+    figures.curves(r.folder, r.history, r.split, 'accuracy', 'accuracy'),
     figures.confusion(r.folder, r.predictions, r.dataset.classes),
   ]
-  image = r.dataset.splits['test'][0]['inputs']
+  image = r.dataset.splits[r.split][0]['inputs']
   if found := first_convolution(r.model, r.variables, image):
     drawn.append(figures.first_layer(r.folder, image, *found))
   return drawn

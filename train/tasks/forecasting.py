@@ -51,11 +51,11 @@ def derive(means: Mapping[str, Any]) -> dict[str, float]:
 
 def draw(r: Results) -> list[str]:
   """Draws the curves, some windows and what follows, and the error by step."""
-  source = r.dataset.splits['test']
+  source = r.dataset.splits[r.split]
   windows = [source[i]['inputs'] for i in figures.spread(len(source))]
   return [
-    figures.curves(r.folder, r.history, 'loss', 'loss'),
-    figures.curves(r.folder, r.history, 'mae', 'mean absolute error'),
+    figures.curves(r.folder, r.history, r.split, 'loss', 'loss'),
+    figures.curves(r.folder, r.history, r.split, 'mae', 'mean absolute error'),
     figures.forecasts(r.folder, windows, r.predictions, r.dataset.classes),
   ]
 

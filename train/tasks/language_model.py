@@ -32,9 +32,11 @@ def paragraph(
 def draw(r: Results) -> list[str]:
   """Draws bits per token, and what the gates do over one held-out sentence."""
   unit = r.dataset.tokens.unit
-  bits = figures.curves(r.folder, r.history, f'bits_per_{unit}', f'bits per {unit}')
+  bits = figures.curves(
+    r.folder, r.history, r.split, f'bits_per_{unit}', f'bits per {unit}'
+  )
   drawn = [bits]
-  tokens = np.asarray(r.dataset.splits['test'][0]['inputs'])
+  tokens = np.asarray(r.dataset.splits[r.split][0]['inputs'])
   if unit != 'char' or not r.model.has_gates:  # words would not fit below the gates
     return drawn
   gates = r.model.apply(r.variables, tokens[None], method='gates')

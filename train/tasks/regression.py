@@ -8,8 +8,8 @@ from .task import Options, Results, Task
 def draw(r: Results) -> list[str]:
   """Draws the curves, and what is predicted over what is true."""
   return [
-    figures.curves(r.folder, r.history, 'loss', 'loss'),
-    figures.curves(r.folder, r.history, 'mae', 'mean absolute error'),
+    figures.curves(r.folder, r.history, r.split, 'loss', 'loss'),
+    figures.curves(r.folder, r.history, r.split, 'mae', 'mean absolute error'),
     figures.scatter(r.folder, r.predictions, r.dataset.classes),
   ]
 

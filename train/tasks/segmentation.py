@@ -7,10 +7,12 @@ from .task import Options, Results, Task
 
 def draw(r: Results) -> list[str]:
   """Draws the curves, the confusion matrix over pixels, and some images' classes."""
-  images = [r.dataset.splits['test'][i]['inputs'] for i in range(figures.NUM_IMAGES)]
+  images = [r.dataset.splits[r.split][i]['inputs'] for i in range(figures.NUM_IMAGES)]
   return [
-    figures.curves(r.folder, r.history, 'loss', 'cross-entropy (nats)'),
-    figures.curves(r.folder, r.history, 'mean_iou', 'mean intersection over union'),
+    figures.curves(r.folder, r.history, r.split, 'loss', 'cross-entropy (nats)'),
+    figures.curves(
+      r.folder, r.history, r.split, 'mean_iou', 'mean intersection over union'
+    ),
     figures.confusion(r.folder, r.predictions, r.dataset.classes),
     figures.segments(r.folder, images, r.predictions, r.dataset.classes),
   ]

@@ -8,8 +8,8 @@ from .task import Options, Results, Task
 def draw(r: Results) -> list[str]:
   """Draws the curves, and the confusion matrix over all steps."""
   return [
-    figures.curves(r.folder, r.history, 'loss', 'cross-entropy (nats)'),
-    figures.curves(r.folder, r.history, 'accuracy', 'accuracy'),
+    figures.curves(r.folder, r.history, r.split, 'loss', 'cross-entropy (nats)'),
+    figures.curves(r.folder, r.history, r.split, 'accuracy', 'accuracy'),
     figures.confusion(r.folder, r.predictions, r.dataset.classes),
   ]
 

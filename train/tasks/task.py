@@ -43,6 +43,7 @@ class Results:
     model: the model.
     variables: what was evaluated.
     dataset: the dataset.
+    split: what it was evaluated on.
   """
 
   folder: str
@@ -51,6 +52,7 @@ class Results:
   model: Any
   variables: Any
   dataset: Any
+  split: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Task:
     total_weight: `batch ->` what the sum of weighted losses is divided by: the sum of
       the weights, each times that of its class.
     metrics: `(outputs, batch) -> Metrics`, in training: few, and scalars.
-    evaluate: `(outputs, batch) -> (Metrics, predictions)`, on the test split: the same
+    evaluate: `(outputs, batch) -> (Metrics, predictions)`, in an evaluation: the same
       and more, and arrays by name with a place for each target, `targets`, `weights`
       and `predicted` among them.
     derive: makes of the means of the metrics the numbers that are reported.
