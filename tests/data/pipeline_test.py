@@ -200,8 +200,8 @@ def test_errors_come_at_once(dataset):
 
 # Those that are made of no files.
 MADE = (
-  'adding', 'copy_memory', 'counting', 'digits', 'digits_angle', 'digits_pixels', 'dyck',
-  'induction', 'mackey_glass', 'modular_arithmetic', 'mqar', 'parity', 'pixels',
+  'adding', 'copy_memory', 'counting', 'digits', 'digits_angle', 'digits_pixels',
+  'dyck', 'induction', 'mackey_glass', 'modular_arithmetic', 'mqar', 'parity', 'pixels',
   'pydoc_topics', 'python_tokens', 'selective_copy', 'temporal_order',
 )  # fmt: skip
 
