@@ -20,7 +20,8 @@ class Problems:
 
   >>> Problems('photos', 'error').add('photos/cats/1.jpg', 'is empty')
   Traceback (most recent call last):
-  convscan.data.errors.DataError: photos/cats/1.jpg: is empty
+  convscan.data.errors.DataError: photos/cats/1.jpg: is empty. on_bad='skip' leaves \
+such out
   """
 
   def __init__(self, path: str, on_bad: str):
@@ -36,7 +37,7 @@ class Problems:
       DataError: bad records are not skipped.
     """
     if not self._skip:
-      raise DataError(f'{where}: {what}')
+      raise DataError(f"{where}: {what}. on_bad='skip' leaves such out")
     self._found.setdefault(where, what)
 
   def report(self) -> None:

@@ -90,7 +90,7 @@ def load(
   classes = tuple(sorted({name for name, _ in train}))
   if len(classes) < 2:
     raise DataError(
-      f'{train_folder}: {len(classes)} classes with images; expected a folder for each '
+      f'{train_folder}: {len(classes)} folders with images; expected a folder for each '
       f'class, of {", ".join(EXTENSIONS)}'
     )
   if test_folder:

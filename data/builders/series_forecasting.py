@@ -88,6 +88,12 @@ def load(
     )
 
   values = table.matrix(names)
+  for name, found in zip(names, values.T, strict=True):
+    if np.isnan(found).all():
+      raise DataError(
+        f'{path}: column {name!r} has no numbers; give its name as `time` or `series` '
+        'if that is what it has, or those of the others as `columns`'
+      )
   bad = np.isnan(values).any(axis=1)
   for row in np.flatnonzero(bad).tolist():
     what = table.cell(row, names[int(np.argmax(np.isnan(values[row])))])

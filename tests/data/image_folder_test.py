@@ -337,5 +337,5 @@ def test_illegal_options(options, message, tmp_path):
 def test_a_missing_folder(tmp_path):
   with pytest.raises(data.DataError, match=r'nowhere: there is no such folder'):
     _open(tmp_path / 'nowhere')
-  with pytest.raises(data.DataError, match=r'0 classes with images; expected a folder'):
+  with pytest.raises(data.DataError, match=r'0 folders with images; expected a folder'):
     _open(tmp_path)

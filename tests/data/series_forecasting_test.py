@@ -340,3 +340,16 @@ def test_illegal_options(options, message, tmp_path):
     _plain(**{'path': path} | options) if 'path' not in options else data.build(
       'series_forecasting', path=''
     )
+
+
+def test_a_column_of_times_is_not_forecast(tmp_path):
+  path = tmp_path / 'x.csv'
+  path.write_text(
+    'hour,load\n' + ''.join(f'2024-01-{d:02},{d}\n' for d in range(1, 29))
+  )
+  with pytest.raises(data.DataError, match=r"column 'hour' has no numbers; .* `time`"):
+    data.build('series_forecasting', path=str(path), length=3, horizon=1)
+  options = {'time': 'hour', 'length': 3, 'horizon': 1}
+  assert data.build('series_forecasting', path=str(path), **options).classes == (
+    'load',
+  )
