@@ -24,7 +24,8 @@ def test_it_times_both_loaders_that_need_no_torch(tmp_path: pathlib.Path) -> Non
   assert set(times) == {'convscan', 'convscan+4', 'grain'}
   for seconds in times.values():
     assert len(seconds) == 2
-    assert all(1e-5 < s < 1 for s in seconds)
+    # What four threads made ahead takes no time that could be told.
+    assert all(0 < s < 1 for s in seconds)
   rate = round(2 / sum(times['grain']))  # within what the median of two may differ
   page = path.with_suffix('.md').read_text()
   (shown,) = [line for line in page.splitlines() if line.startswith('| 0 | grain |')]
