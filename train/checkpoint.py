@@ -242,15 +242,20 @@ def _quieten_orbax() -> None:
   """Keeps what orbax prints out of standard error.
 
   It logs what it then raises, and each signal to stop several times; and when one write
-  fails, it closes the event loop that the others report to, which print that each.
+  fails, it asks for no other's result, which asyncio prints, and closes the event loop
+  that the others report to, which print that each.
   """
-  logging.getLogger('absl').addFilter(_is_not_orbaxs)
+  for name in ('absl', 'asyncio'):
+    logging.getLogger(name).addFilter(_is_not_orbaxs)
   if not isinstance(sys.unraisablehook, _UnlessItsLoopIsClosed):
     sys.unraisablehook = _UnlessItsLoopIsClosed(sys.unraisablehook)
 
 
 def _is_not_orbaxs(record: logging.LogRecord) -> bool:
-  return 'orbax' not in record.pathname
+  # What asyncio logs names the file of the coroutine.
+  return 'orbax' not in (
+    record.getMessage() if record.name == 'asyncio' else record.pathname
+  )
 
 
 @dataclasses.dataclass
