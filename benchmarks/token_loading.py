@@ -18,7 +18,6 @@ A round makes each loader anew, and times it once its first batches have come.
 import argparse
 import functools
 import itertools
-import json
 import pathlib
 import statistics
 import time
@@ -29,7 +28,7 @@ import grain
 import numpy as np
 import torch
 from absl import flags
-from rounds import hardware, machine, num_cores, ratio, spread, table, versions
+from rounds import machine, num_cores, ratio, spread, table, versions, write
 
 from convscan import data
 from convscan.data.text import START, StreamWindows
@@ -185,12 +184,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     'settings': {k: v for k, v in vars(args).items() if k != 'out'},
     'times': times,
   }
-  args.out.mkdir(parents=True, exist_ok=True)
-  path = args.out / f'token-loading-{hardware()}.json'
-  path.write_text(json.dumps(results, indent=1) + '\n')
-  path.with_suffix('.md').write_text(markdown(results))
-  print(markdown(results))
-  print(f'results in {path}')
+  page = markdown(results)
+  print(page)
+  print('results in', write('token-loading', results, page, args.out))
 
 
 if __name__ == '__main__':

@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import functools
 import itertools
-import json
 import pathlib
 import statistics
 import tempfile
@@ -30,7 +29,7 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-from rounds import hardware, machine, num_cores, ratio, spread, table, versions
+from rounds import machine, num_cores, ratio, spread, table, versions, write
 
 from convscan import data
 from convscan.configs import digits_lenet
@@ -207,12 +206,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     },
     'times': times,
   }
-  args.out.mkdir(parents=True, exist_ok=True)
-  path = args.out / f'train-loop-{hardware()}.json'
-  path.write_text(json.dumps(results, indent=1) + '\n')
-  path.with_suffix('.md').write_text(markdown(results))
-  print(markdown(results))
-  print(f'results in {path}')
+  page = markdown(results)
+  print(page)
+  print('results in', write('train-loop', results, page, args.out))
 
 
 if __name__ == '__main__':
