@@ -17,8 +17,9 @@ class Source(Protocol):
   """Examples by position: `source[i]` for `0 <= i < len(source)`.
 
   It may have a method `get_batch(indices)` too, which returns at once what stacking
-  `source[i]` for all i of int64 `indices [batch]` would; and an attribute `lengths`,
-  int `[examples]`, which spares reading them all to sort them by length.
+  `source[i]` for all i of int64 `indices [batch]` would; an attribute `lengths`, int
+  `[examples]`, which spares reading them all to sort them by length; and an attribute
+  `unit`, what a person is told that its examples are, such as 'windows of 64 tokens'.
   """
 
   def __len__(self) -> int: ...

@@ -1,4 +1,4 @@
-"""Examples of a dataset as a picture."""
+"""A batch of examples as a picture."""
 
 import os
 import textwrap
@@ -6,44 +6,48 @@ import warnings
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .dataset import Dataset, Example
+from .synthetic.stream import ENDLESS
+from .token_lines import target_symbols, token_lines
 
-_COLUMNS, _IMAGES, _SERIES, _TEXTS = 8, 32, 6, 6
-_PAST, _FUTURE = '#1f4e79', '#c2410c'
+_COLUMNS, _SERIES, _TEXTS = 8, 6, 6
+_ROWS, _ROWS_OF_PAIRS = 4, 2
+_LINES = 6  # of a series; one with more is drawn as an image
+_TARGETS, _FUTURE = '#c2410c', '#f4e3d7'
 
 
-def draw(dataset: Dataset, path: str | os.PathLike[str]) -> None:
-  """Draws some examples to train with, before augmentation, spread over the split.
+def draw(dataset: Dataset, batch: Example, path: str | os.PathLike[str]) -> None:
+  """Draws some examples of a training batch.
 
-  Images with their classes, or above their segments; series as lines, and what follows
-  them; tokens as text.
+  Images with their classes, or above their segments, and where training changes them
+  each below what it was; series as lines, and what follows them; tokens as text, above
+  the targets that are not merely the next token.
 
   Args:
-    dataset: what to draw from.
+    dataset: what the batch is from.
+    batch: as `train_batches` gives it.
     path: the PNG file.
   """
-  inputs = dataset.splits['train'][0]['inputs']
-  if inputs.ndim == 3:
-    figure = _images(dataset)
+  inputs = batch['inputs']
+  examples = [
+    {name: array[i] for name, array in batch.items()}
+    for i in range(min(len(inputs), _ROWS * _COLUMNS))
+  ]
+  if inputs.ndim == 4:
+    figure = _images(dataset, examples)
   elif np.issubdtype(inputs.dtype, np.integer):
-    figure = _texts(dataset)
+    figure = _texts(dataset, examples[:_TEXTS])
   else:
-    figure = _series(dataset)
+    figure = _series(dataset, examples[:_SERIES])
   with warnings.catch_warnings():
     # Of letters that its font does not have, which it draws as boxes.
     warnings.filterwarnings('ignore', 'Glyph', UserWarning)
     figure.savefig(path, format='png', dpi=100)
-
-
-def _chosen(dataset: Dataset, most: int) -> list[tuple[int, Example]]:
-  source = dataset.splits['train']
-  count = min(most, len(source))
-  # The middle of each of as many parts.
-  indices = [int((i + 0.5) * len(source) / count) for i in range(count)]
-  return [(index, source[index]) for index in indices]
 
 
 def _title(dataset: Dataset, example: Example) -> str:
@@ -51,29 +55,67 @@ def _title(dataset: Dataset, example: Example) -> str:
   if dataset.task == 'classification' and targets.ndim == 0:
     return textwrap.shorten(dataset.classes[int(targets)], 24, placeholder='...')
   if dataset.task == 'classification':  # shares of all
-    return textwrap.shorten(dataset.classes[int(targets.argmax())], 24)
+    largest = np.argsort(-targets, kind='stable')[:2]
+    return '\n'.join(
+      f'{targets[i]:.0%} {textwrap.shorten(dataset.classes[i], 18, placeholder="...")}'
+      for i in largest
+      if targets[i] > 0
+    )
   if dataset.task == 'regression':
-    return ', '.join(f'{value:.3g}' for value in targets[:4])
+    pairs = zip(dataset.classes[:4], targets, strict=False)
+    return ', '.join(f'{name} {value:.3g}' for name, value in pairs)
   return ''
 
 
-def _images(dataset: Dataset) -> Figure:
-  examples = [example for _, example in _chosen(dataset, _IMAGES)]
+def _caption(dataset: Dataset, example: Example) -> str:
+  """Returns its place, unless it has none among endless ones, and its title."""
+  endless = len(dataset.splits['train']) == ENDLESS
+  place = '' if endless else f'example {int(example["index"]):,}'
+  return '   '.join(filter(None, [place, _title(dataset, example)])) or 'example'
+
+
+def _images(dataset: Dataset, examples: list[Example]) -> Figure:
+  stored = [dataset.splits['train'][int(example['index'])] for example in examples]
+  changed = any(
+    not np.array_equal(before[key], after[key])
+    for before, after in zip(stored, examples, strict=True)
+    for key in ('inputs', 'targets')
+  )
   segments = dataset.task == 'segmentation'
-  rows = -(-len(examples) // _COLUMNS)
-  figure = Figure(figsize=(12, (3.2 if segments else 1.7) * rows), layout='constrained')
-  grid: Any = figure.subplots(rows * (1 + segments), _COLUMNS, squeeze=False)
+  count = _COLUMNS * (_ROWS_OF_PAIRS if changed else _ROWS)
+  shown = [(example, 'in training') for example in examples[:count]]
+  # Rows of as many columns, each with the rows that belong below it.
+  kinds = [shown]
+  if changed:
+    kinds = [[(example, 'plain') for example in stored[:count]], shown]
+  height = 1 + segments
+  rows = -(-len(shown) // _COLUMNS) * len(kinds) * height
+  figure = Figure(figsize=(12, 1.7 * rows), layout='constrained')
+  grid: Any = figure.subplots(rows, _COLUMNS, squeeze=False)
   for axes in grid.flat:
     axes.set_axis_off()
-  for index, example in enumerate(examples):
-    row, column = divmod(index, _COLUMNS)
-    axes = grid[row * (1 + segments), column]
-    image = _visible(example['inputs'])
-    axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
-    axes.set_title(_title(dataset, example), fontsize=9)
-    if segments:
-      below = grid[row * 2 + 1, column]
-      below.imshow(example['targets'], cmap='tab20', vmin=0, vmax=19)
+  for k, kind in enumerate(kinds):
+    for index, (example, label) in enumerate(kind):
+      row, column = divmod(index, _COLUMNS)
+      top = (row * len(kinds) + k) * height
+      axes = grid[top, column]
+      image = _visible(example['inputs'])
+      axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
+      axes.set_title(_title(dataset, example), fontsize=9)
+      if changed and not column:
+        axes.text(
+          -0.08, 0.5, label, rotation=90, ha='center', va='center',
+          transform=axes.transAxes,
+        )  # fmt: skip
+      if segments:
+        below = grid[top + 1, column]
+        below.imshow(example['targets'], cmap='tab20', vmin=0, vmax=19)
+  if segments:
+    handles = [
+      Patch(color=colormaps['tab20'](i), label=name)
+      for i, name in enumerate(dataset.classes[:20])
+    ]
+    figure.legend(handles=handles, loc='outside lower center', ncols=10)
   return figure
 
 
@@ -85,50 +127,58 @@ def _visible(image: np.ndarray) -> np.ndarray:
   return image[..., 0] if image.shape[-1] == 1 else image[..., :3]
 
 
-def _series(dataset: Dataset) -> Figure:
-  examples = [example for _, example in _chosen(dataset, _SERIES)]
-  figure = Figure(figsize=(12, 1.8 * len(examples)), layout='constrained')
+def _series(dataset: Dataset, examples: list[Example]) -> Figure:
+  figure = Figure(figsize=(12, 1.8 * len(examples) + 0.4), layout='constrained')
   grid: Any = figure.subplots(len(examples), 1, squeeze=False)
   for axes, example in zip(grid[:, 0], examples, strict=True):
     steps = int(example.get('lengths', len(example['inputs'])))
-    _lines(axes, example['inputs'][:steps])
+    values = example['inputs'][:steps].reshape(steps, -1)
     if dataset.task == 'forecasting':
-      future = range(steps, steps + len(example['targets']))
-      axes.plot(future, example['targets'][:, :4], color=_FUTURE, lw=1)
-    axes.set_title(_title(dataset, example), fontsize=10, loc='left')
+      _forecast(axes, dataset, values, example['targets'])
+    elif values.shape[1] <= _LINES:
+      axes.plot(values, lw=1, label=[f'input {i}' for i in range(values.shape[1])])
+      axes.set_ylabel('value')
+    else:  # such as a spectrogram
+      axes.imshow(values.T, aspect='auto', origin='lower', cmap='viridis')
+      axes.set_ylabel('input')
+    axes.set_title(_caption(dataset, example), fontsize=10, loc='left')
     axes.spines[['top', 'right']].set_visible(False)
   grid[-1, 0].set_xlabel('step')
+  handles, labels = grid[0, 0].get_legend_handles_labels()
+  if len(handles) > 1:
+    figure.legend(handles, labels, loc='outside upper right', ncols=len(handles))
   return figure
 
 
-def _lines(axes: Axes, values: np.ndarray) -> None:
-  values = values.reshape(len(values), -1)
-  if values.shape[1] <= 6:
-    axes.plot(values, lw=1, color=_PAST if values.shape[1] == 1 else None)
-  else:  # such as a spectrogram
-    axes.imshow(values.T, aspect='auto', origin='lower', cmap='viridis')
+def _forecast(
+  axes: Axes, dataset: Dataset, values: np.ndarray, targets: np.ndarray
+) -> None:
+  """Draws what is foretold, before and after, of up to four outputs."""
+  steps = len(values)
+  future = range(steps, steps + len(targets))
+  for i, name in enumerate(dataset.classes[:4]):
+    axes.plot(values[:, i], lw=1, color=f'C{i}', label=name)
+    axes.plot(future, targets[:, i], lw=2, color=f'C{i}')
+  axes.axvspan(steps - 0.5, future[-1] + 0.5, color=_FUTURE, label='to be foretold')
+  axes.set_ylabel('value')
 
 
-def _texts(dataset: Dataset) -> Figure:
-  lines = []
-  for index, example in _chosen(dataset, _TEXTS):
-    tokens = example['inputs'][: int(example.get('lengths', len(example['inputs'])))]
-    text = _decode(dataset, tokens).replace('\n', '\u21b5')
-    visible = ''.join(c if c.isprintable() else '\u00b7' for c in text)
-    lines.append(f'{index:,}  {_title(dataset, example)}'.rstrip() + ':')
-    lines += textwrap.wrap(visible, 130, drop_whitespace=False)[:8]
-    lines.append('')
-  figure = Figure(figsize=(12, 0.17 * len(lines) + 0.4))
-  figure.text(
-    0.02, 0.98, '\n'.join(lines), va='top', family='monospace', fontsize=10,
-    parse_math=False,
-  )  # fmt: skip
+def _texts(dataset: Dataset, examples: list[Example]) -> Figure:
+  lines: list[tuple[str, bool]] = []
+  for example in examples:
+    lines += [(_caption(dataset, example) + ':', False)]
+    lines += [*token_lines(dataset, example), ('', False)]
+  if any(target for _, target in lines):
+    names, symbols = dataset.classes, target_symbols(dataset)
+    said = 'below each line, the targets that count'
+    if dataset.task == 'tagging' and symbols != names:
+      said += ': ' + ', '.join(map(' '.join, zip(symbols, names, strict=True)))
+    lines = [*((line, True) for line in textwrap.wrap(said, 130)), ('', False), *lines]
+  height = 0.17 * len(lines) + 0.4
+  figure = Figure(figsize=(12, height))
+  for i, (line, target) in enumerate(lines):
+    figure.text(
+      0.02, 1 - (0.2 + 0.17 * i) / height, line, va='top', family='monospace',
+      fontsize=10, color=_TARGETS if target else 'black', parse_math=False,
+    )  # fmt: skip
   return figure
-
-
-def _decode(dataset: Dataset, tokens: np.ndarray) -> str:
-  if dataset.task == 'tagging' and tokens.max() >= ord(' '):
-    return ''.join(map(chr, tokens))  # the codes of characters
-  if dataset.task == 'language_model' or dataset.vocabulary:
-    return dataset.decode(tokens)
-  return ' '.join(map(str, tokens.ravel()))

@@ -3,14 +3,11 @@
 import textwrap
 from collections.abc import Sequence
 
-import numpy as np
-
-from .dataset import Dataset
+from .dataset import Dataset, Example
 from .synthetic.stream import ENDLESS
 
 _WIDTH = 88
 _MAX_CLASSES = 20
-_SAMPLE = 256  # examples that values are taken from
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -49,7 +46,11 @@ def summary(dataset: Dataset) -> str:
     'forecasting': 'outputs',
   }.get(dataset.task, 'classes')
   rows = [
-    (split, 'endless' if len(source) == ENDLESS else f'{len(source):,}', 'examples')
+    (
+      split,
+      'endless' if len(source) == ENDLESS else f'{len(source):,}',
+      getattr(source, 'unit', 'examples'),
+    )
     for split, source in dataset.splits.items()
   ]
   lines = [
@@ -61,17 +62,13 @@ def summary(dataset: Dataset) -> str:
   return '\n'.join(lines)
 
 
-def arrays(dataset: Dataset) -> str:
-  """Returns the arrays of an example: dtype, shape, and values in some examples."""
-  source = dataset.splits['train']
-  # Spread over all: a set may be in the order of its classes.
-  indices = np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int)
-  examples = [source[int(i)] for i in indices]
+def arrays(batch: Example) -> str:
+  """Returns the arrays of a batch's examples: dtype, shape, and their values."""
   rows: list[tuple[str, ...]]
   rows = [('array', 'dtype', 'shape', 'smallest', 'mean', 'largest')]
-  for key in examples[0]:
-    values = np.stack([example[key] for example in examples])
-    numbers = (values.min(), values.mean(), values.max())
-    shape = list(examples[0][key].shape)
-    rows.append((key, str(values.dtype), str(shape), *(f'{x:.4g}' for x in numbers)))
+  for key, values in batch.items():
+    if key != 'index':
+      numbers = (float(x) for x in (values.min(), values.mean(), values.max()))
+      shape = str(list(values.shape[1:]))
+      rows.append((key, str(values.dtype), shape, *(f'{x:.4g}' for x in numbers)))
   return aligned(rows, right=[3, 4, 5])

@@ -27,6 +27,7 @@ class StreamWindows:
     # In the documents' own dtype, which for 100 MB of bytes is a quarter of int32.
     self._stream = np.concatenate([_started(ids) for ids in documents])
     self.length = length
+    self.unit = f'windows of {length} tokens, one from each token on'
     if not 1 <= length < len(self._stream):
       raise ValueError(
         f'length is {length}, but must be from 1 to {len(self._stream) - 1}, the '
@@ -67,6 +68,7 @@ class DocumentWindows:
       raise ValueError(f'length is {length}, but must be 2 or more')
     self._length = length
     self._stride = length // 2
+    self.unit = f'windows of {length} tokens, which count each token once'
     self._windows = [
       (document, start)
       for document in map(_started, documents)

@@ -36,6 +36,7 @@ class SeriesWindows:
     self._values, self._starts = values, np.asarray(starts, np.int64)
     self._length, self._horizon, self._num_targets = length, horizon, num_targets
     self.scales = scales
+    self.unit = f'windows of {length} steps, with the {horizon} that follow'
 
   def __len__(self) -> int:
     return len(self._starts)

@@ -60,6 +60,7 @@ class _Windows:
   def __init__(self, text: np.ndarray, tags: np.ndarray, length: int, stride: int):
     self._text, self._tags = text, tags
     self._length, self._stride = length, stride
+    self.unit = f'windows of {length} characters, one every {stride}'
 
   def __len__(self) -> int:
     return -(-len(self._text) // self._stride)
