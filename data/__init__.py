@@ -115,7 +115,7 @@ def build(
   """
   load = loader(name, data_dir)
   for option in options:
-    _check_known(f'option of {name}', option, inspect.signature(load).parameters)
+    check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return load(data_dir=data_dir, **options)
 
 
@@ -136,7 +136,8 @@ def loader(
   return find(name, data_dir, names())
 
 
-def _check_known(kind: str, word: str, known: Iterable[str]) -> None:
+def check_known(kind: str, word: str, known: Iterable[str]) -> None:
+  """Refuses an unknown word by a `ValueError` that names the nearest and all others."""
   known = sorted(known)
   if word not in known:
     near = difflib.get_close_matches(word, known, n=1)

@@ -1,13 +1,16 @@
 """What the commands share: a dataset's name, and its options as flags."""
 
+import ast
+import csv
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from absl import flags, logging
 
-from . import DataError, Dataset, loader, names
+from . import DataError, Dataset, check_known, loader, names
 
 _DATA_DIR = "where prepared sets are kept, if not where TFDS's are"
 
@@ -77,12 +80,16 @@ def open_from(
   values = _flags(define)
   read = _define_options(load, values)
   try:
-    extra = values([program, *rest])[1:]
+    extra = values([program, *rest], known_only=True)[1:]
+    for word in extra:
+      if word.startswith('-'):
+        option = word.lstrip('-').partition('=')[0]
+        check_known(f'option of {name}', option, values)
     if extra:
       raise ValueError(f'unexpected arguments: {" ".join(extra)}')
-    options = {key: read[key](values[key].value) for key in read if values[key].present}
   except flags.Error as e:
     raise ValueError(f'{name}: {e}') from e
+  options = {key: read[key](values[key].value) for key in read if values[key].present}
   return load(data_dir=values.data_dir, **options), values
 
 
@@ -102,7 +109,6 @@ def _define_options(
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
-    tuple: flags.DEFINE_list,
   }
   read: dict[str, Callable[[Any], Any]] = {}
   for name, parameter in inspect.signature(load).parameters.items():
@@ -111,13 +117,49 @@ def _define_options(
     default = parameter.default
     definer = definers.get(type(default), flags.DEFINE_string)
     definer(name, None, '', flag_values=values)
-    read[name] = _items(default) if isinstance(default, tuple) else _same
+    if isinstance(default, tuple):
+      read[name] = partial(_items, name, default)
+    else:
+      read[name] = _mapping if isinstance(default, dict) else _same
   return read
 
 
-def _items(default: tuple[Any, ...]) -> Callable[[list[str]], tuple[Any, ...]]:
+def _items(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+  """Returns the values that a text lists, of the type of the default's.
+
+  >>> _items('lengths', (1, 2), '3,4'), _items('lengths', (1, 2), '(3, 4)')
+  ((3, 4), (3, 4))
+  >>> _items('columns', (), 'height,"weight, dry"')
+  ('height', 'weight, dry')
+  """
   kind = type(default[0]) if default else str
-  return lambda words: tuple(kind(word) for word in words)
+  literal = _literal(text)
+  if isinstance(literal, tuple | list) and text.lstrip()[:1] in ('(', '['):
+    words = [*map(str, literal)]
+  else:
+    words = next(csv.reader([text], skipinitialspace=True), [])
+  try:
+    return tuple(kind(word) for word in words)
+  except ValueError:
+    example = ','.join(map(str, default[:2]))
+    raise ValueError(f'{name} is {text!r}, but must be such as {example}') from None
+
+
+def _mapping(text: str) -> Any:
+  """Returns a dict written as Python writes it; another text as it is, to be refused.
+
+  >>> _mapping("{'max_shift': 0}")
+  {'max_shift': 0}
+  """
+  literal = _literal(text)
+  return literal if isinstance(literal, dict) else text
+
+
+def _literal(text: str) -> Any:
+  try:
+    return ast.literal_eval(text.strip())
+  except (ValueError, SyntaxError):
+    return None
 
 
 def _same(value: Any) -> Any:

@@ -22,6 +22,14 @@ _TARGETS, _FUTURE = '#c2410c', '#f4e3d7'
 
 
 def draw(dataset: Dataset, batch: Example, path: str | os.PathLike[str]) -> None:
+  """Writes the `picture` of a batch to a PNG file."""
+  with warnings.catch_warnings():
+    # Of letters that its font does not have, which it draws as boxes.
+    warnings.filterwarnings('ignore', 'Glyph', UserWarning)
+    picture(dataset, batch).savefig(path, format='png', dpi=100)
+
+
+def picture(dataset: Dataset, batch: Example) -> Figure:
   """Draws some examples of a training batch.
 
   Images with their classes, or above their segments, and where training changes them
@@ -31,7 +39,6 @@ def draw(dataset: Dataset, batch: Example, path: str | os.PathLike[str]) -> None
   Args:
     dataset: what the batch is from.
     batch: as `train_batches` gives it.
-    path: the PNG file.
   """
   inputs = batch['inputs']
   examples = [
@@ -39,15 +46,10 @@ def draw(dataset: Dataset, batch: Example, path: str | os.PathLike[str]) -> None
     for i in range(min(len(inputs), _ROWS * _COLUMNS))
   ]
   if inputs.ndim == 4:
-    figure = _images(dataset, examples)
-  elif np.issubdtype(inputs.dtype, np.integer):
-    figure = _texts(dataset, examples[:_TEXTS])
-  else:
-    figure = _series(dataset, examples[:_SERIES])
-  with warnings.catch_warnings():
-    # Of letters that its font does not have, which it draws as boxes.
-    warnings.filterwarnings('ignore', 'Glyph', UserWarning)
-    figure.savefig(path, format='png', dpi=100)
+    return _images(dataset, examples)
+  if np.issubdtype(inputs.dtype, np.integer):
+    return _texts(dataset, examples[:_TEXTS])
+  return _series(dataset, examples[:_SERIES])
 
 
 def _title(dataset: Dataset, example: Example) -> str:

@@ -45,7 +45,8 @@ def find(
       where = f'{name!r} is not in {root(data_dir)}. '
       raise DataError(where + _recipe(name, data_dir))
     near = difflib.get_close_matches(name, [*known, *builders], n=1)
-    hint = f' Did you mean {near[0]!r}?' if near else ''
+    what = '' if not near or near[0] in known else ', a set of TFDS'
+    hint = f' Did you mean {near[0]!r}{what}?' if near else ''
     raise ValueError(f'unknown dataset: {name!r}.{hint} Known: {", ".join(known)}')
   builder = tfds.builder_from_directory(folder)
   stored = builder.info.file_format.value

@@ -10,14 +10,17 @@ from absl import flags
 
 from .commands import run
 from .dataset import Dataset
-from .prepared import root
+from .prepared import opened
 from .summary import summary
 
 
 def main(dataset: Dataset, values: flags.FlagValues) -> None:
   """Says what there is now, and where."""
   print(summary(dataset))
-  print(f'ready, in {root(values.data_dir)}')
+  if opened:
+    print(f'ready, in {", ".join(opened)}')
+  else:
+    print('ready: there is nothing to prepare, it is read or made when it is used')
 
 
 if __name__ == '__main__':

@@ -16,6 +16,9 @@ from .download import File, fetch
 from .errors import DataError
 from .locks import lock
 
+# The folders of the sets that were opened, for the command that says where they are.
+opened: dict[str, None] = {}
+
 
 def open_splits(
   builder_class: Callable[..., Any],
@@ -46,11 +49,10 @@ def open_splits(
   Raises:
     DataError: a file can't be had, or what it holds is not what it should be.
   """
-  make: Callable[[], Any] = functools.partial(
-    builder_class, data_dir=data_dir, file_format='array_record'
+  make: Callable[[], Any] = _quiet()(
+    functools.partial(builder_class, data_dir=data_dir, file_format='array_record')
   )
-  with _quiet():
-    builder = make()
+  builder = make()
   path = builder.data_path
   if not path.exists():
     with lock(f'{path}.lock'):
@@ -79,6 +81,7 @@ def open_prepared(
   except RuntimeError as e:
     raise _damaged(builder.data_path, 'it', e) from e
   folder = str(builder.data_path)
+  opened[folder] = None
   return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
 
 
@@ -153,9 +156,9 @@ def _prepare(builder: Any, files: Sequence[File], command: str) -> None:
 
 @contextlib.contextmanager
 def _quiet(bars: bool = False) -> Iterator[None]:
-  """Silences TFDS's log lines, printed lines and, without `bars`, progress bars."""
+  """Silences TFDS: its log but for errors, its prints and, without `bars`, its bars."""
   verbosity = logging.get_verbosity()
-  logging.set_verbosity(min(verbosity, logging.WARNING))
+  logging.set_verbosity(min(verbosity, logging.ERROR))
   (tfds.enable_progress_bar if bars else tfds.disable_progress_bar)()
   try:
     with contextlib.redirect_stdout(io.StringIO()):

@@ -30,8 +30,8 @@ def token_lines(dataset: Dataset, example: Example) -> list[tuple[str, bool]]:
   >>> task = build('selective_copy', length=4, symbols=2)
   >>> for line, targets in token_lines(task, task.splits['test'][0]):
   ...   print(targets, line)
-  False 0 14 12 0 15 15
-  True            14 12
+  False 14 0 0 12 15 15
+  True           14 12
   """
   steps = int(example.get('lengths', len(example['inputs'])))
   inputs = example['inputs'][:steps]
@@ -39,7 +39,9 @@ def token_lines(dataset: Dataset, example: Example) -> list[tuple[str, bool]]:
     codes = int(inputs.max()) >= ord(' ')
     above = [chr(i) if codes else str(i) for i in inputs]
     names = target_symbols(dataset)
-  elif dataset.task == 'language_model' and np.mean(example['weights'][:steps] > 0) < 0.5:
+  elif (
+    dataset.task == 'language_model' and np.mean(example['weights'][:steps] > 0) < 0.5
+  ):
     codes = dataset.tokens.unit in ('char', 'byte')
     above = [dataset.tokens.tokens[i] for i in inputs]
     names = dataset.tokens.tokens
@@ -62,7 +64,9 @@ def target_symbols(dataset: Dataset) -> tuple[str, ...]:
   return tuple(map(str, range(len(dataset.classes))))
 
 
-def _pairs(above: list[str], below: list[str], gap: int) -> list[list[tuple[str, bool]]]:
+def _pairs(
+  above: list[str], below: list[str], gap: int
+) -> list[list[tuple[str, bool]]]:
   """Returns lines of cells, each above one of others, where these are not all blank."""
   rows: list[list[tuple[str, str]]] = [[]]
   used = 0
@@ -73,7 +77,9 @@ def _pairs(above: list[str], below: list[str], gap: int) -> list[list[tuple[str,
       used = 0
     rows[-1].append((pair[0].ljust(width), pair[1].ljust(width)))
     used += width
-  pairs = [[''.join(cells).rstrip() for cells in zip(*row, strict=True)] for row in rows]
+  pairs = [
+    [''.join(cells).rstrip() for cells in zip(*row, strict=True)] for row in rows
+  ]
   return [[(a, False), *([(b, True)] if b else [])] for a, b in pairs]
 
 

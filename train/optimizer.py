@@ -80,7 +80,8 @@ def learning_rate(config: ConfigDict, num_steps: int) -> optax.Schedule:
   if not 0 <= warmup < num_steps:
     raise ConfigError(
       f'config.optimizer.warmup_steps: {warmup}; expected 0 to {num_steps - 1}, '
-      'fewer than the steps of the run; lower it, or train longer'
+      f'fewer than the steps of the run; add --config.optimizer.warmup_steps='
+      f'{num_steps // 10}, or train longer'
     )
   name = choose('config.optimizer.schedule', config.schedule, SCHEDULES)
   schedule = SCHEDULES[name](config, num_steps - warmup)

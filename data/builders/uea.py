@@ -137,14 +137,15 @@ class _Sequences:
 def load(
   *,
   data_dir: str | os.PathLike[str] | None = None,
-  problem: str = 'BasicMotions',
+  problem: str = '',
   normalise: bool = True,
 ) -> Dataset:
   """Opens a problem of the archives.
 
   Args:
     data_dir: where prepared sets are kept; None is TFDS's own default.
-    problem: its name in the archives, such as 'GunPoint'; capitals count.
+    problem: its name in the archives, such as 'GunPoint'; capitals count. It must be
+      given; https://timeseriesclassification.com/dataset.php lists them.
     normalise: whether each channel has the mean 0 and the deviation 1 over the series
       to train on, so that a value that is missing is 0, the mean.
 
@@ -157,7 +158,10 @@ def load(
     ValueError: `problem` is no name.
   """
   if not re.fullmatch(r'\w+', problem):
-    raise ValueError(f'problem is {problem!r}, but must be a name such as GunPoint')
+    raise ValueError(
+      f'problem is {problem!r}, but must be a name such as GunPoint or BasicMotions, '
+      'of those that https://timeseriesclassification.com/dataset.php lists'
+    )
   info, records = open_splits(
     partial(Uea, config=tfds.core.BuilderConfig(name=problem)),
     data_dir,

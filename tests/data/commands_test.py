@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from cifar_test import tar, texts
 from idx_test import four, random
@@ -13,15 +12,14 @@ from PIL import Image
 from serving import offered
 
 from convscan import data
-from convscan.data import commands, describe, prepare
+from convscan.data import commands, describe, prepare, prepared
 from convscan.data.builders import cifar, idx
-from convscan.data.dataset import Dataset
-from convscan.data.drawing import draw
 
 
 def run(module, monkeypatch, capsys, *arguments):
   """Runs a command in this process: returns its exit status and what it printed."""
   monkeypatch.setattr('sys.argv', [module.__name__, *map(str, arguments)])
+  prepared.opened.clear()  # by the tests before
   define = getattr(module, '_define', lambda values: None)
   try:
     commands.run(module.main, module.__doc__, define)
@@ -51,9 +49,10 @@ def test_describe_from_a_shell(tmp_path):
     'train  1,438  examples\n'
     'test     359  examples\n'
     '\n'
+    '256 training examples, augmented:\n'
     'array    dtype    shape      smallest    mean  largest\n'
-    'inputs   float32  [8, 8, 1]         0  0.3075        1\n'
-    'targets  int32    []                0   4.402        9\n'
+    'inputs   float32  [8, 8, 1]         0  0.2845        1\n'
+    'targets  int32    []                0   4.242        9\n'
     'weights  float32  []                1       1        1\n'
     '\n'
     f'examples drawn: {tmp_path}/digits.png\n'
@@ -96,9 +95,23 @@ def test_prepare_says_what_there_is_now(tmp_path, monkeypatch, capsys):
     'license: MIT\n'
     'train  30  examples\n'
     'test   12  examples\n'
-    f'ready, in {tmp_path}\n'
+    f'ready, in {tmp_path}/fashion_mnist/1.0.0\n'
   )
   assert data.build('fashion_mnist', data_dir=tmp_path)  # the server is gone
+
+
+def test_what_needs_no_preparation_says_so():
+  done = start('convscan.data.prepare', 'parity')
+  assert (done.returncode, done.stderr) == (0, '')
+  assert done.stdout.endswith(
+    '\nready: there is nothing to prepare, it is read or made when it is used\n'
+  )
+
+
+def test_preparing_logs_nothing_of_tfds(tmp_path):
+  done = start('convscan.data.prepare', 'uea', '--problem=x', f'--data_dir={tmp_path}')
+  assert done.returncode == 1
+  assert done.stderr.startswith('convscan: https://timeseriesclassification.com/')
 
 
 def test_what_has_no_end_says_so(tmp_path, monkeypatch, capsys):
@@ -120,18 +133,16 @@ def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
     )
   assert (status, err) == (0, '')
   assert '20 classes: coarse_0, ' in out
-  status, out, err = run(
-    prepare,
-    monkeypatch,
-    capsys,
-    'digits',
-    '--labels=3,5',
-    '--train_per_label=4',
-    folder,
-  )
+  for labels in ('3,5', '(3, 5)', '[3,5]'):
+    options = (f'--labels={labels}', '--train_per_label=4')
+    status, out, err = run(prepare, monkeypatch, capsys, 'digits', *options, folder)
+    assert (status, err) == (0, '')
+    assert '\n2 classes: 3, 5\n' in out
+    assert '\ntrain   8  examples\n' in out
+  options = ("--image_options={'labels': (3, 5)}",)
+  status, out, err = run(prepare, monkeypatch, capsys, 'pixels', *options, folder)
   assert (status, err) == (0, '')
   assert '\n2 classes: 3, 5\n' in out
-  assert '\ntrain   8  examples\n' in out
 
 
 @pytest.mark.parametrize(
@@ -143,10 +154,15 @@ def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
     ),
     (
       ['digits', '--max_shfit=2'],
-      "convscan: digits: Unknown command line flag 'max_shfit'. Did you mean: max_sh",
+      "convscan: unknown option of digits: 'max_shfit'. Did you mean 'max_shift'? Kno",
     ),
     (['digits', '--max_shift=x'], 'convscan: digits: flag --max_shift=x: invalid lit'),
-    (['digits', '--labels=3,x'], 'convscan: invalid literal for int() with base 10'),
+    (['digits', '--labels=3,x'], "convscan: labels is '3,x', but must be such as 0,1"),
+    (['digits', '--labels', '(3, x)'], "convscan: labels is '(3, x)', but must be"),
+    (
+      ['parity', '--lengths', '3'],
+      "convscan: unknown option of parity: 'lengths'. Did you mean 'test_lengths'? K",
+    ),
     (['digits', '--max_shift=9'], 'convscan: max_shift is 9, but must be 0 to 7\n'),
     (
       ['pixels', '--image_options=a'],
@@ -184,80 +200,3 @@ def test_help_shows_names_and_the_options_of_one(monkeypatch, capsys):
   status, out, _ = run(describe, monkeypatch, capsys, 'cifar100', '--help')
   assert status == 0
   assert "labels: 'fine', a hundred classes, or 'coarse'" in out
-
-
-def _dataset(task, example, classes=('a', 'b'), count=3):
-  weights = {'weights': np.ones(example['targets'].shape[:1], np.float32)}
-  return Dataset('made', task, classes, {'train': [example | weights] * count})
-
-
-RNG = np.random.default_rng(0)
-
-
-@pytest.mark.parametrize(
-  ('dataset', 'height'),
-  [
-    (
-      _dataset(
-        'classification',
-        {
-          'inputs': RNG.normal(size=(9, 9, 3)).astype(np.float32),
-          'targets': np.array([0.2, 0.8], np.float32),
-        },
-        count=9,
-      ),
-      340,
-    ),
-    (
-      _dataset(
-        'segmentation',
-        {
-          'inputs': np.zeros((9, 9, 1), np.float32),
-          'targets': np.zeros((9, 9), np.int32),
-        },
-      ),
-      320,
-    ),
-    (
-      _dataset(
-        'classification',
-        {
-          'inputs': RNG.normal(size=(50, 40)).astype(np.float32),
-          'targets': np.array(1, np.int32),
-          'lengths': np.array(30, np.int32),
-        },
-      ),
-      540,
-    ),
-    (
-      _dataset(
-        'forecasting',
-        {
-          'inputs': RNG.normal(size=(50, 2)).astype(np.float32),
-          'targets': RNG.normal(size=(9, 2)).astype(np.float32),
-        },
-      ),
-      540,
-    ),
-    (
-      _dataset(
-        'language_model',
-        {'inputs': np.array([1, 2, 1, 3, 4], np.int32), 'targets': np.arange(5)},
-        classes=('\0', '$', '\\frac', '\n', '\u4e2d'),
-      ),
-      193,
-    ),
-    (
-      _dataset(
-        'classification',
-        {'inputs': np.arange(9, dtype=np.int32), 'targets': np.array(1, np.int32)},
-      ),
-      193,
-    ),
-  ],
-)
-def test_every_kind_is_drawn(tmp_path, dataset, height):
-  draw(dataset, tmp_path / 'x.png')
-  with Image.open(tmp_path / 'x.png') as image:
-    assert image.size == (1200, height)
-    assert np.asarray(image.convert('L')).std() > 1

@@ -248,7 +248,8 @@ def test_what_tfds_knows_comes_with_a_recipe(tmp_path):
 
 
 def test_a_name_that_nobody_knows(tmp_path):
-  with pytest.raises(ValueError, match=r"'imagenet_v3'\. Did you mean 'imagenet_v2'\?"):
+  message = r"'imagenet_v3'\. Did you mean 'imagenet_v2', a set of TFDS\? Known: adding"
+  with pytest.raises(ValueError, match=message):
     data.build('imagenet_v3', data_dir=tmp_path)
   with pytest.raises(ValueError, match=r"unknown dataset: '\.\./digits'"):
     data.build('../digits', data_dir=tmp_path)

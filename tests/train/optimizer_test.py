@@ -104,6 +104,7 @@ def test_schedules():
     ({'name': 'adamm'}, "config.optimizer.name: unknown 'adamm'; did you mean 'adam'?"),
     ({'schedule': 'cosin'}, "did you mean 'cosine'?"),
     ({'warmup_steps': 10}, 'config.optimizer.warmup_steps: 10; expected 0 to 9'),
+    ({'warmup_steps': 10}, '; add --config.optimizer.warmup_steps=1, or train longer'),
     ({'learning_rate': -1.0}, 'config.optimizer.learning_rate: -1.0; expected 0'),
     ({'step_at': (0.5, 1.5)}, 'config.optimizer.step_at: (0.5, 1.5); expected shares'),
     ({'step_at': ('half',)}, "config.optimizer.step_at: ('half',); expected shares"),
