@@ -55,7 +55,7 @@ def picture(dataset: Dataset, batch: Example) -> Figure:
 def _title(dataset: Dataset, example: Example) -> str:
   targets = example['targets']
   if dataset.task == 'classification' and targets.ndim == 0:
-    return textwrap.shorten(dataset.classes[int(targets)], 24, placeholder='...')
+    return textwrap.shorten(dataset.classes[int(targets)], 20, placeholder='...')
   if dataset.task == 'classification':  # shares of all
     largest = np.argsort(-targets, kind='stable')[:2]
     return '\n'.join(

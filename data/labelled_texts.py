@@ -96,15 +96,22 @@ class TokenSequences:
     return len(self._records)
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    record = self._records[index]
-    ids = record['ids'][: self._length]
+    example = self.get_batch(np.array([range(len(self))[index]]))
+    return {name: array[0, ...] for name, array in example.items()}
+
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the examples at `indices [batch]`, stacked."""
+    records = [self._records[int(index)] for index in indices]
+    inputs = np.zeros((len(records), self._length), np.int32)
+    for row, record in zip(inputs, records, strict=True):
+      ids = record['ids'][: self._length]
+      row[: len(ids)] = np.where(ids < self._size, ids, 1)
+    lengths = [min(max(1, len(record['ids'])), self._length) for record in records]
     return {
-      'inputs': np.pad(
-        np.where(ids < self._size, ids, 1), (0, self._length - len(ids))
-      ),
-      'lengths': np.array(max(1, len(ids)), np.int32),
-      'targets': np.array(record['label'], np.int32),
-      'weights': np.array(1, np.float32),
+      'inputs': inputs,
+      'lengths': np.array(lengths, np.int32),
+      'targets': np.array([record['label'] for record in records], np.int32),
+      'weights': np.ones(len(records), np.float32),
     }
 
 

@@ -56,7 +56,7 @@ class DocumentWindows:
   before it, or from all that its document has.
 
   Args:
-    documents: integers `[tokens]` each, without `START`.
+    documents: integers `[tokens]` each, without `START`; one or more.
     length: positions in a window, 2 or more.
 
   Raises:
@@ -69,26 +69,36 @@ class DocumentWindows:
     self._length = length
     self._stride = length // 2
     self.unit = f'windows of {length} tokens, which count each token once'
-    self._windows = [
-      (document, start)
-      for document in map(_started, documents)
+    started = [_started(ids) for ids in documents]
+    self._stream = np.concatenate(started)
+    ends = np.cumsum([len(document) for document in started])
+    windows = [
+      (end - len(document) + start, end, start)
+      for document, end in zip(started, ends, strict=True)
       # While the window before this one, if any, ends short of the document.
       for start in range(
         0, max(1, len(document) - 1 - length + self._stride), self._stride
       )
     ]
+    # Of each: where it begins, where its document ends, and how far into that it is.
+    self._windows = np.array(windows, np.int64)
 
   def __len__(self) -> int:
     return len(self._windows)
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    document, start = self._windows[index]
-    window = document[start : start + self._length + 1]
-    padding = self._length + 1 - len(window)
-    example = _example(np.pad(window, (0, padding), constant_values=START))
-    if start:
-      example['weights'][: self._length - self._stride] = 0
-    return example
+    window = self.get_batch(np.array([range(len(self))[index]]))
+    return {name: array[0] for name, array in window.items()}
+
+  def get_batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the windows at `indices [batch]`, stacked."""
+    starts, ends, passed = self._windows[indices].T[..., None]
+    places = starts + np.arange(self._length + 1)
+    tokens = self._stream[np.minimum(places, ends - 1)]
+    batch = _example(np.where(places < ends, tokens, START))
+    again = np.arange(self._length) < self._length - self._stride
+    batch['weights'][(passed > 0) & again] = 0
+    return batch
 
 
 def _started(ids: np.ndarray) -> np.ndarray:

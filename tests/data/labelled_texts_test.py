@@ -98,6 +98,11 @@ def test_reviews_by_word(opened):
   example = dataset.splits['train'][1]
   assert example['inputs'].tolist() == [3, dataset.encode('bad')[0], 4] + [0] * 6
   assert example['lengths'] == 3
+  batch = dataset.splits['train'].get_batch(np.array([2, 1]))
+  assert batch['inputs'].tolist() == [[2, *[0] * 8], example['inputs'].tolist()]
+  assert batch['lengths'].tolist() == [1, 3]
+  assert batch['targets'].tolist() == [1, 0]
+  assert batch['weights'].tolist() == [1, 1]
   assert {k: (v.shape, v.dtype) for k, v in example.items()} == {
     'inputs': ((9,), np.int32),
     'lengths': ((), np.int32),

@@ -75,6 +75,23 @@ def test_a_window_cuts_no_document_short_at_any_remainder():
     assert all(w['inputs'].shape == w['targets'].shape == (6,) for w in windows)
 
 
+def test_a_batch_has_windows_of_all_documents():
+  documents = [
+    np.arange(1, 10),
+    np.array([], int),
+    np.arange(50, 64),
+    np.arange(70, 73),
+  ]
+  source = text.DocumentWindows(documents, 6)
+  order = [5, 0, 3, 0, *range(len(source))]
+  batch = source.get_batch(np.array(order))
+  # Each document alone has the windows that it has among others.
+  sources = [text.DocumentWindows([document], 6) for document in documents]
+  alone = [windows[i] for windows in sources for i in range(len(windows))]
+  for name in ('inputs', 'targets', 'weights'):
+    np.testing.assert_array_equal(batch[name], [alone[i][name] for i in order])
+
+
 def test_shapes_and_dtypes(dataset):
   for source in dataset.splits.values():
     assert {k: (v.shape, v.dtype) for k, v in source[-1].items()} == {
