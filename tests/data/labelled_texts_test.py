@@ -116,6 +116,7 @@ def test_a_smaller_vocabulary_is_the_most_frequent_words(opened):
   dataset = opened(imdb_reviews, path, vocab_size=4, length=4)
   assert dataset.vocabulary.tokens == ('\x00', '<unk>', 'fine', 'a')
   assert dataset.splits['train'][0]['inputs'].tolist() == [3, 2, 1, 2]
+  assert dataset.splits['train'][0]['lengths'] == 4  # the first of eight
   # Prepared once, with all of them.
   assert len(opened(imdb_reviews, path, vocab_size=0).vocabulary) == 11
 

@@ -169,6 +169,8 @@ def test_a_truncated_archive(opened):
 def test_a_problem_that_is_no_name(tmp_path):
   with pytest.raises(ValueError, match=r"problem is '\.\./x', but must be a name"):
     data.build('uea', data_dir=tmp_path, problem='../x')
+  with pytest.raises(ValueError, match=r"problem is '', but must be a name such as "):
+    data.build('uea', data_dir=tmp_path)
 
 
 def test_files_of_each_problem(tmp_path, monkeypatch):
