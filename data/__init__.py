@@ -22,6 +22,7 @@ from typing import Any
 from .dataset import Dataset, Example, Source
 from .errors import DataError
 from .pipeline import eval_batches, train_batches
+from .skipping import skip_bad
 from .text import StreamWindows
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
   'build',
   'eval_batches',
   'names',
+  'skip_bad',
   'train_batches',
 ]
 

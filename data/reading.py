@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .dataset import Dataset, Example, Source
+from .errors import DataError
 
 # The tasks that have a target for each step of the inputs.
 _BY_STEP = ('tagging', 'language_model')
@@ -19,14 +20,41 @@ def read(source: Source, positions: np.ndarray) -> Example:
   if get_batch is not None:
     batch: Example = get_batch(positions)
     return batch
-  return stack([source[int(position)] for position in positions])
+  return stack([source[int(position)] for position in positions], positions)
 
 
-def stack(examples: Sequence[Example]) -> Example:
-  """Stacks each array of the examples along a new first axis."""
-  return {
-    name: np.stack([example[name] for example in examples]) for name in examples[0]
-  }
+def stack(
+  examples: Sequence[Example], positions: Sequence[int] | np.ndarray
+) -> Example:
+  """Stacks each array of the examples along a new first axis.
+
+  Args:
+    examples: one or more.
+    positions: where in their split they are, for messages.
+
+  Raises:
+    DataError: one has other arrays than the first, or one of another shape.
+
+  >>> stack([{'inputs': np.ones(2)}, {'inputs': np.ones(3)}], [4, 7])
+  Traceback (most recent call last):
+  convscan.data.errors.DataError: example 7 has inputs [3], but example 4 has inputs [2]
+  """
+  try:
+    return {
+      name: np.stack([example[name] for example in examples]) for name in examples[0]
+    }
+  except (KeyError, ValueError):
+    forms = [
+      ', '.join(f'{name} {list(np.shape(array))}' for name, array in example.items())
+      for example in examples
+    ]
+    other = next((i for i, form in enumerate(forms) if form != forms[0]), None)
+    if other is None:
+      raise
+    raise DataError(
+      f'example {positions[other]} has {forms[other]}, but example {positions[0]} has '
+      f'{forms[0]}'
+    ) from None
 
 
 def leave_out_padding(dataset: Dataset, batch: Example, positions: np.ndarray) -> None:

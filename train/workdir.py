@@ -32,6 +32,7 @@ _FREE = {
   'mesh.fsdp',
   'mesh.fsdp_min_size',
   'num_reader_workers',
+  'on_bad_example',
   'profile',
   'sample.length',
   'sample.temperature',
