@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from . import DataError, Dataset, loader, names
+from . import DataError, Dataset, build, loader, names
 
 _DATA_DIR = "where prepared sets are kept, if not where TFDS's are"
 
@@ -83,7 +83,7 @@ def open_from(
     options = {key: read[key](values[key].value) for key in read if values[key].present}
   except flags.Error as e:
     raise ValueError(f'{name}: {e}') from e
-  return load(data_dir=values.data_dir, **options), values
+  return build(name, data_dir=values.data_dir, **options), values
 
 
 def _flags(define: Callable[[flags.FlagValues], None]) -> flags.FlagValues:

@@ -126,6 +126,8 @@ def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
 
   >>> mean([{'loss': (3.0, 2.0), 'n': (1, None)}, {'loss': (1.0, 2.0), 'n': (2, None)}])
   {'loss': 1.0, 'n': 3.0}
+  >>> mean([{'loss': (3.0, 2.0)}, {'loss': (1.0, 2.0), 'n': (2, None)}])
+  {'loss': 1.0, 'n': 2.0}
   """
   numbers = {}
   for name in dict.fromkeys(name for m in batches for name in m):
