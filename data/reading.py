@@ -37,24 +37,26 @@ def stack(
 
   >>> stack([{'inputs': np.ones(2)}, {'inputs': np.ones(3)}], [4, 7])
   Traceback (most recent call last):
-  convscan.data.errors.DataError: example 7 has inputs [3], but example 4 has inputs [2]
+  convscan.data.errors.DataError: example 7: inputs are [3]; expected [2], as in \
+example 4
   """
   try:
     return {
       name: np.stack([example[name] for example in examples]) for name in examples[0]
     }
   except (KeyError, ValueError):
-    forms = [
-      ', '.join(f'{name} {list(np.shape(array))}' for name, array in example.items())
-      for example in examples
-    ]
-    other = next((i for i, form in enumerate(forms) if form != forms[0]), None)
-    if other is None:
-      raise
-    raise DataError(
-      f'example {positions[other]} has {forms[other]}, but example {positions[0]} has '
-      f'{forms[0]}'
-    ) from None
+    first = examples[0]
+    for position, example in zip(positions, examples, strict=True):
+      for name in first:
+        shapes = [
+          list(np.shape(e[name])) if name in e else None for e in (first, example)
+        ]
+        if shapes[0] != shapes[1]:
+          raise DataError(
+            f'example {position}: {name} are {shapes[1]}; expected {shapes[0]}, as in '
+            f'example {positions[0]}'
+          ) from None
+    raise
 
 
 def leave_out_padding(dataset: Dataset, batch: Example, positions: np.ndarray) -> None:

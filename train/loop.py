@@ -320,7 +320,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
 def build_dataset(config: ml_collections.ConfigDict) -> Any:
   """Opens the dataset of a config; checks that it has its task and `eval_split`."""
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
-  with blame('config.data'):
+  with blame('config.data', *(f'config.data.{k}' for k in config.data)):
     dataset = data.build(
       config.data.name, data_dir=config.data.data_dir or None, **options
     )
@@ -343,7 +343,7 @@ def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:
   """Returns the iterator over this process's rows of a run's training batches."""
   sequences.check_batches(config, dataset)
   key = 'length_buckets' if config.length_buckets else 'batch_size'
-  with blame(f'config.{key}'):
+  with blame(f'config.{key}', 'config.batch_size'):
     return data.train_batches(
       dataset,
       config.batch_size,
