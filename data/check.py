@@ -63,6 +63,12 @@ def check(dataset: Dataset) -> Dataset:
       continue
     _check_example(where, dataset, example)
     first = first or example
+    names = dataset.names.get(split)
+    if names is not None and len(names) != len(source):
+      raise ValueError(
+        f'{name}: names of {split!r} are {len(names)}; expected {len(source)}, as many '
+        'as there are examples'
+      )
     for key in example.keys() | first.keys():
       here, there = (_form(e[key]) if key in e else 'none' for e in (example, first))
       if _kind(example, key) != _kind(first, key):
