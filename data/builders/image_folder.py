@@ -154,9 +154,9 @@ def _split_folders(path: str, test_folder: str) -> tuple[str, str]:
     loose = any(f.lower().endswith(EXTENSIONS) for f in _files(train, deep=False))
     if _folders(train) and not loose:
       raise DataError(
-        f"{path}: 'train' has folders and no images, so it is no class, but there is "
-        f'no {", ".join(_TEST_FOLDERS)}; expected test_folder to name the one for '
-        f'testing, or {train} as path to choose from'
+        f"{path}: 'train' has folders, so it is no class, but there is none beside it "
+        f'for testing, {", ".join(_TEST_FOLDERS)}. Name that as test_folder; or give '
+        f'{train} as path, and a share of its images is for testing'
       )
     return path, ''  # it is a class
   if len(found) > 1:
