@@ -36,6 +36,10 @@ def get_config() -> ConfigDict:
   # Processes that read and augment, besides the run's own threads, where these are not
   # fast enough; the batches are the same.
   config.num_reader_workers = 0
+  # What an example does that can't be read, such as a damaged record: 'stop' ends the
+  # run, and 'skip' gives it the weight 0 and counts it, train/skipped_examples since
+  # the line of the log before, and eval/skipped_examples.
+  config.on_bad_example = 'stop'
 
   # Fine-tuning: a file of weights in torch's names (.safetensors, or .pth with torch
   # installed), such as convscan.train.export writes, that a run starts from; '' starts

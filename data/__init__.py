@@ -8,8 +8,42 @@
 >>> next(batches)['inputs'].shape
 (32, 8, 8, 1)
 
-A new dataset is a file in `builders`, or a task drawn at will one in `synthetic`, and a
-row in the table below.
+A dataset of your own is a function, in a module that Python finds: in the folder that a
+command is run in, in `PYTHONPATH`, or installed. In `birds.py`
+
+    import numpy as np
+    from convscan import data
+
+    class Songs:
+      def __init__(self, first, count):
+        self.first, self.count = first, count
+
+      def __len__(self):
+        return self.count
+
+      def __getitem__(self, index):  # a function of index alone
+        wave = np.sin(np.arange(100) * (0.1 + index % 2) + self.first + index)
+        return {
+          'inputs': wave[:, None].astype(np.float32),  # [steps, features]
+          'targets': np.array(index % 2, np.int32),
+          'weights': np.array(1, np.float32),
+        }
+
+    def load(*, count=1000):
+      splits = {'train': Songs(0, count), 'test': Songs(count, 200)}
+      return data.Dataset('birds', 'classification', ('low', 'high'), splits)
+
+is `data.build('birds:load', count=500)` and, in a config,
+`config.data = ConfigDict({'name': 'birds:load', 'data_dir': '', 'count': 500})`; and
+`python -m convscan.data.describe birds:load --count=500` shows it. `Dataset` explains
+what each task's examples are, and `build` compares the first of each split with that.
+An example that can't be read raises a `DataError`, which says why and where: it ends a
+run or, by `config.on_bad_example`, is left out and counted. Reader processes
+(`config.num_reader_workers`) get the sources pickled: what they read they had better
+open when it is asked for.
+
+In this package a new dataset is a file in `builders`, or a task drawn at will one in
+`synthetic`, and a row in the table below.
 """
 
 import difflib
@@ -19,9 +53,12 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .check import check
 from .dataset import Dataset, Example, Source
 from .errors import DataError
+from .imported import is_function, load_function
 from .pipeline import eval_batches, train_batches
+from .skipping import skip_bad
 from .text import StreamWindows
 
 __all__ = [
@@ -33,6 +70,7 @@ __all__ = [
   'build',
   'eval_batches',
   'names',
+  'skip_bad',
   'train_batches',
 ]
 
@@ -99,7 +137,8 @@ def build(
   """Opens a dataset, after preparing it the first time.
 
   Args:
-    name: one of `names()`, or that of a set of TFDS, such as 'imagenet_v2' or
+    name: one of `names()`; or 'MODULE:FUNCTION', a function of your own that returns a
+      `Dataset` (see above); or the name of a set of TFDS, such as 'imagenet_v2' or
       'imagenet2012:5.1.0', that was prepared elsewhere as array_record (see
       `elsewhere.find`): of images with labels, or of texts.
     data_dir: where prepared sets are kept; None is TFDS's own default, which is
@@ -110,13 +149,14 @@ def build(
     The dataset.
 
   Raises:
-    ValueError: an unknown name or option, or an illegal value of one.
+    ValueError: an unknown name or option, or an illegal value of one; or what `Dataset`
+      says is not so.
     DataError: its files can't be had, or are damaged.
   """
   load = loader(name, data_dir)
   for option in options:
     check_known(f'option of {name}', option, inspect.signature(load).parameters)
-  return load(data_dir=data_dir, **options)
+  return check(load(data_dir=data_dir, **options))
 
 
 def loader(
@@ -125,12 +165,14 @@ def loader(
   """Returns the function that opens a dataset, whose keyword arguments are options.
 
   Raises:
-    ValueError: an unknown name.
+    ValueError: an unknown name, or that of a function which can't be had.
     DataError: a set of TFDS that is not there, or can't be opened.
   """
   if name in _LOADERS:
     module, function = _LOADERS[name]
     return getattr(importlib.import_module(module, __package__), function)
+  if is_function(name):
+    return load_function(name)
   from .elsewhere import find  # asks TFDS, which a known name need not
 
   return find(name, data_dir, names())

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from . import DataError, Dataset, check_known, loader, names
+from . import DataError, Dataset, build, check_known, loader, names
 
 _DATA_DIR = "where prepared sets are kept, if not where TFDS's are"
 
@@ -90,7 +90,7 @@ def open_from(
   except flags.Error as e:
     raise ValueError(f'{name}: {e}') from e
   options = {key: read[key](values[key].value) for key in read if values[key].present}
-  return load(data_dir=values.data_dir, **options), values
+  return build(name, data_dir=values.data_dir, **options), values
 
 
 def _flags(define: Callable[[flags.FlagValues], None]) -> flags.FlagValues:

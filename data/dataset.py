@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import grain
 import numpy as np
 
+from .scaling import Units
 from .vocabulary import Vocabulary
 
 # 'inputs', 'targets', 'weights' and, of padded sequences, 'lengths'; see `Dataset`.
@@ -66,6 +67,10 @@ class Dataset:
     vocabulary: the tokens of its texts, where these are no characters or where what
       `inputs` hold is no class.
     license: what the makers of the set allow, or '' where it is not known.
+    names: what a person calls each example, such as the path of a file, by split, for
+      the table of predictions.
+    units: what the targets of numbers were normalised by, by split, so that the table
+      and figures show them as the data has them.
   """
 
   name: str
@@ -84,6 +89,8 @@ class Dataset:
   finish: Callable[[Example], Example] | None = None
   vocabulary: Vocabulary | None = None
   license: str = ''
+  names: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+  units: Mapping[str, Units] = dataclasses.field(default_factory=dict)
 
   def encode(self, string: str) -> np.ndarray:
     """Returns the numbers of a text's tokens, int32 `[tokens]`.

@@ -54,7 +54,8 @@ class Images:
   Args:
     records: each with 'image', the path of a file, its bytes, an array, uint8
       `[height, width, 3]`, or a `PIL.Image` of mode 'RGB', and 'label', an integer; and
-      'file_name', bytes, to say which is damaged, if there is one.
+      'file_name', bytes, to say which is damaged, if there is one. Where they have a
+      method `where(index)`, that says so too.
     finish: makes an array of the `PIL.Image`. None leaves it as it is, for random
       transforms that go before `Normalize`.
   """
@@ -80,7 +81,8 @@ class Images:
         image = read_image(image)
     except (DataError, ValueError) as e:
       name = f' ({record["file_name"].decode()})' if 'file_name' in record else ''
-      raise DataError(f'image {index}{name}: {e}') from e
+      where = getattr(self._records, 'where', 'image {}'.format)
+      raise DataError(f'{where(index)}{name}: {e}') from e
     return {
       'inputs': image if self._finish is None else self._finish(image),
       'targets': np.array(record['label'], np.int32),

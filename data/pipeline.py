@@ -15,6 +15,7 @@ from .buckets import Buckets, choose_limits, read_lengths
 from .dataset import Dataset, Example, Source
 from .order import Shuffled, derive_seed
 from .reading import leave_out_padding, read, shorten, stack
+from .skipping import log_skipped
 from .text import StreamWindows
 from .tracks import Tracks
 
@@ -103,7 +104,7 @@ def train_batches(
   if finish is not None and not num_workers:
     # In the threads that make batches.
     make, finish = functools.partial(_finished, make, finish), None
-  return TrainBatches(make, batch_size, num_threads, num_workers, finish)
+  return TrainBatches(make, source, batch_size, num_threads, num_workers, finish)
 
 
 def _finished(
@@ -133,7 +134,8 @@ class _Batches:
     source = _source(self.dataset)
     if self.generators:
       pairs = zip(self.rows, positions, strict=True)
-      batch = stack([self._augment(source[int(i)], first + row) for row, i in pairs])
+      examples = [self._augment(source[int(i)], first + row) for row, i in pairs]
+      batch = stack(examples, positions)
     else:
       batch = read(source, positions)
     leave_out_padding(self.dataset, batch, positions)
@@ -160,12 +162,13 @@ class TrainBatches(Iterator[Example]):
   def __init__(
     self,
     make: Callable[[int], Example],
+    source: Source,
     batch_size: int,
     num_threads: int,
     num_workers: int,
     finish: Callable[[Example], Example] | None = None,
   ) -> None:
-    self._make = make
+    self._make, self._source = make, source
     self._batch_size = batch_size
     self._read_options = grain.ReadOptions(
       num_threads, prefetch_buffer_size=num_threads
@@ -188,6 +191,7 @@ class TrainBatches(Iterator[Example]):
       self._iterator = iter(rest)
     batch = next(self._iterator)
     self._next += 1
+    log_skipped(self._source, batch, batch['index'])
     return batch
 
   def get_state(self) -> dict[str, int]:
@@ -256,7 +260,9 @@ def eval_batches(
     positions = np.minimum(indices, len(source) - 1)
     arrays = read(source, positions)
     leave_out_padding(dataset, arrays, positions)
-    arrays['weights'][indices >= len(source)] = 0
+    for name in {'weights', 'skipped'} & arrays.keys():
+      arrays[name][indices >= len(source)] = 0
+    log_skipped(source, arrays, positions)
     return arrays
 
   return map(batch, range(0, len(source), batch_size))

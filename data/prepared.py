@@ -79,7 +79,7 @@ def open_prepared(
   try:
     sources = builder.as_data_source(decoders=raw or None)
   except RuntimeError as e:
-    raise _damaged(builder.data_path, 'it', e) from e
+    raise _damaged(f'{builder.data_path}: it', e) from e
   folder = str(builder.data_path)
   opened[folder] = None
   return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
@@ -99,14 +99,17 @@ class _Records(Sequence[dict[str, Any]]):
     try:
       return self._source[index]
     except RuntimeError as e:
-      what = f'record {index} of {self._split!r}'
-      raise _damaged(self._folder, what, e) from e
+      raise _damaged(self.where(index), e) from e
+
+  def where(self, index: int) -> str:
+    """Says where a record lies, for messages."""
+    return f'{self._folder}: record {index} of {self._split!r}'
 
 
-def _damaged(folder: str | os.PathLike[str], what: str, error: Exception) -> DataError:
+def _damaged(where: str, error: Exception) -> DataError:
   return DataError(
-    f'{os.fspath(folder)}: {what} is damaged or missing: {error}. Remove that folder, '
-    'and the set is prepared anew'
+    f'{where} is damaged or missing: {error}. Remove that folder, and the set is '
+    'prepared anew'
   )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .dataset import Dataset, Example, Source
+from .errors import DataError
 
 # The tasks that have a target for each step of the inputs.
 _BY_STEP = ('tagging', 'language_model')
@@ -19,14 +20,43 @@ def read(source: Source, positions: np.ndarray) -> Example:
   if get_batch is not None:
     batch: Example = get_batch(positions)
     return batch
-  return stack([source[int(position)] for position in positions])
+  return stack([source[int(position)] for position in positions], positions)
 
 
-def stack(examples: Sequence[Example]) -> Example:
-  """Stacks each array of the examples along a new first axis."""
-  return {
-    name: np.stack([example[name] for example in examples]) for name in examples[0]
-  }
+def stack(
+  examples: Sequence[Example], positions: Sequence[int] | np.ndarray
+) -> Example:
+  """Stacks each array of the examples along a new first axis.
+
+  Args:
+    examples: one or more.
+    positions: where in their split they are, for messages.
+
+  Raises:
+    DataError: one has other arrays than the first, or one of another shape.
+
+  >>> stack([{'inputs': np.ones(2)}, {'inputs': np.ones(3)}], [4, 7])
+  Traceback (most recent call last):
+  convscan.data.errors.DataError: example 7: inputs are [3]; expected [2], as in \
+example 4
+  """
+  try:
+    return {
+      name: np.stack([example[name] for example in examples]) for name in examples[0]
+    }
+  except (KeyError, ValueError):
+    first = examples[0]
+    for position, example in zip(positions, examples, strict=True):
+      for name in first:
+        shapes = [
+          list(np.shape(e[name])) if name in e else None for e in (first, example)
+        ]
+        if shapes[0] != shapes[1]:
+          raise DataError(
+            f'example {position}: {name} are {shapes[1]}; expected {shapes[0]}, as in '
+            f'example {positions[0]}'
+          ) from None
+    raise
 
 
 def leave_out_padding(dataset: Dataset, batch: Example, positions: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from .dataset import Dataset
 from .download import File
 from .errors import DataError
 from .prepared import open_splits
-from .scaling import mean_and_deviation
+from .scaling import Units, mean_and_deviation
 from .windows import SeriesWindows
 
 _ROWS = 4096  # of a record
@@ -184,15 +184,18 @@ def open_series(
     'validation': (first, second),
     'test': (second, len(values)),
   }
+  starts = {split: window_starts(p, length, horizon) for split, p in parts.items()}
+  count = len(targets)
   return Dataset(
     name=name,
     task='forecasting',
     classes=targets,
     splits={
-      split: SeriesWindows(
-        values, window_starts(part, length, horizon), length, horizon, len(targets)
-      )
-      for split, part in parts.items()
+      k: SeriesWindows(values, s, length, horizon, count) for k, s in starts.items()
+    },
+    units={
+      k: Units(mean[None, :count], deviation[None, :count], np.zeros(len(s), int))
+      for k, s in starts.items()
     },
     license=info.redistribution_info.license or '',
   )

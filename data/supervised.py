@@ -83,7 +83,7 @@ class _Labelled(Sequence[dict[str, Any]]):
     split: str,
   ):
     self._records, self._inputs, self._label = records, inputs, label
-    self._where = f'{folder}: record {{}} of {split!r}'
+    self.where = f'{folder}: record {{}} of {split!r}'.format
 
   def __len__(self) -> int:
     return len(self._records)
@@ -93,7 +93,7 @@ class _Labelled(Sequence[dict[str, Any]]):
     label = int(record[self._label])
     if label < 0:
       raise DataError(
-        f'{self._where.format(index)} has the label {label}, that is none: choose '
+        f'{self.where(index)} has the label {label}, that is none: choose '
         'another split to train or test'
       )
     return {'inputs': record[self._inputs], 'label': label}
@@ -103,16 +103,21 @@ class _Mapped(Sequence[dict[str, Any]]):
   """Records whose 'inputs' a function turns into something of another name."""
 
   def __init__(
-    self, records: Sequence[Any], key: str, function: Callable[[Any], Any]
+    self, records: '_Labelled', key: str, function: Callable[[Any], Any]
   ) -> None:
     self._records, self._key, self._function = records, key, function
+    self.where = records.where
 
   def __len__(self) -> int:
     return len(self._records)
 
   def __getitem__(self, index: Any) -> Any:
     record = self._records[index]
-    return {self._key: self._function(record['inputs']), 'label': record['label']}
+    try:
+      value = self._function(record['inputs'])
+    except DataError as e:
+      raise DataError(f'{self.where(index)}: {e}') from e
+    return {self._key: value, 'label': record['label']}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +128,9 @@ class _Set:
   folder: Path
   classes: tuple[str, ...]
   license: str
-  records: Mapping[str, Sequence[Any]]
+  records: Mapping[str, _Labelled]
 
-  def two(self, train: str, test: str) -> tuple[Sequence[Any], Sequence[Any]]:
+  def two(self, train: str, test: str) -> tuple[_Labelled, _Labelled]:
     """Returns the records to train and to test with."""
     known = self.records
     if not test:

@@ -1,6 +1,6 @@
 """Windows of series, and the steps that follow each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,8 +14,6 @@ class SeriesWindows:
     length: steps in a window.
     horizon: steps that follow it.
     num_targets: how many numbers are foretold.
-    scales: of each series by name: what was subtracted from its numbers, and what they
-      were then divided by, float64 `[features]` both.
 
   >>> windows = SeriesWindows(
   ...   np.arange(6, dtype=np.float32)[:, None], range(2, 4), 2, 1, 1
@@ -31,11 +29,9 @@ class SeriesWindows:
     length: int,
     horizon: int,
     num_targets: int,
-    scales: Mapping[str, tuple[np.ndarray, np.ndarray]] = {},
   ):
     self._values, self._starts = values, np.asarray(starts, np.int64)
     self._length, self._horizon, self._num_targets = length, horizon, num_targets
-    self.scales = scales
     self.unit = f'windows of {length} steps, with the {horizon} that follow'
 
   def __len__(self) -> int:

@@ -58,21 +58,34 @@ def in_one_line(error: Exception) -> tuple[str, int] | None:
 
 
 @contextlib.contextmanager
-def blame(key: str) -> Iterator[None]:
+def blame(key: str, *others: str) -> Iterator[None]:
   """Says which config key an error raised in this block is about.
 
   For blocks that use a value of the config for the first time.
+
+  Args:
+    key: the key.
+    others: keys that it may be about, too: where a message begins with the last part of
+      one and 'is', it is about that.
 
   >>> with blame('config.model'):
   ...   raise ValueError('no such thing')
   Traceback (most recent call last):
   convscan.train.errors.ConfigError: config.model: no such thing
+  >>> with blame('config.data', 'config.data.path'):
+  ...   raise ValueError("path is '', but must be a file")
+  Traceback (most recent call last):
+  convscan.train.errors.ConfigError: config.data.path is '', but must be a file
   """
   try:
     yield
   except ConfigError:
     raise
   except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as e:
+    for full in (key, *others):
+      last = full.rpartition('.')[2]
+      if str(e).startswith(f'{last} is '):
+        raise ConfigError(f'{full}{str(e).removeprefix(last)}') from e
     raise ConfigError(f'{key}: {e}') from e
 
 

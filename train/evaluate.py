@@ -4,11 +4,13 @@
 
 Prints the metrics and writes `predictions.csv`: a row for each target, with what the
 model predicts: of classes the most probable one, and the probability that it gives to
-the true one; of numbers each number.
+the true one; of numbers each number, in the data's own units. Where examples have
+names, such as those of files, they are there, too.
 """
 
 import csv
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,13 @@ def evaluate(workdir: str) -> dict[str, float]:
   from .evaluation import make_evaluate
   from .loop import build_dataset, enable_compilation_cache
   from .mesh import make_mesh
-  from .workdir import read_classes, read_config, restore
+  from .workdir import read_classes, read_config, restore, started_in
 
   enable_compilation_cache()
   config = read_config(workdir)
   model, variables = restore(workdir)
-  dataset = build_dataset(config)
+  with started_in(workdir, config):
+    dataset = build_dataset(config)
   if dataset.classes != read_classes(workdir):
     raise ConfigError(
       f'--workdir: {workdir!r} was trained on other classes than the dataset '
@@ -38,18 +41,24 @@ def evaluate(workdir: str) -> dict[str, float]:
   run_evaluation = make_evaluate(config, dataset, model, task, make_mesh(1))
   metrics, predictions = run_evaluation(variables)
   path = os.path.join(workdir, 'predictions.csv')
-  write_predictions(path, task, predictions, dataset.classes)
+  write_predictions(path, task, predictions, dataset, config.eval_split)
   return metrics
 
 
 def write_predictions(
-  path: str, task: Any, predictions: dict[str, Any], classes: tuple[str, ...]
+  path: str, task: Any, predictions: Mapping[str, Any], dataset: Any, split: str
 ) -> None:
   """Writes a row for each target that counts, with its place in its example."""
+  from .tasks.numeric import in_units
+
+  predictions = in_units(predictions, dataset, split)
+  names = dataset.names.get(split)
   with open(path, 'w', newline='') as f:
     writer = csv.writer(f)
     for row, index in enumerate(np.argwhere(predictions['weights'])):
-      record = task.record(predictions, tuple(index), classes)
+      record = task.record(predictions, tuple(index), dataset.classes)
+      if names is not None:
+        record = {'name': names[index[0]], **record}
       if not row:
         writer.writerow(['example', *task.places, *record])
       writer.writerow([*index, *record.values()])

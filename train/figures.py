@@ -169,7 +169,7 @@ def spread(count: int) -> list[int]:
 
 def forecasts(
   folder: str,
-  windows: Sequence[Any],
+  windows: Sequence[Any] | np.ndarray,
   predictions: Mapping[str, Any],
   names: Sequence[str],
 ) -> str:
@@ -177,7 +177,8 @@ def forecasts(
 
   Args:
     folder: where to.
-    windows: `[length, features]` each, those at the positions `spread` of the examples.
+    windows: `[length, features]` each, those at the positions `spread` of the examples
+      that count.
     predictions: `targets` and `predicted`, `[examples, horizon, outputs]`.
     names: of the outputs.
   """

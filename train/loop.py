@@ -205,12 +205,13 @@ def train_and_evaluate(
       """Returns what was evaluated, its metrics and its predictions."""
       variables = whole(state.evaluated)
       numbers, predictions = evaluate(variables)
-      hidden = {f'eval/{k}' for k in numbers if k not in task.shown}
+      shown = (*task.shown, 'skipped_examples')
+      hidden = {f'eval/{k}' for k in numbers if k not in shown}
       named = {f'eval/{k}': v for k, v in numbers.items()}
       writer.write(step, named, hidden=hidden)
       key = jax.random.fold_in(jax.random.key(config.seed), step)
-      shown = task.at_evaluation(model, variables, dataset, key, config)
-      writer.text(step, 'sample', shown)
+      text = task.at_evaluation(model, variables, dataset, key, config)
+      writer.text(step, 'sample', text)
       return variables, numbers, predictions
 
     stopped = False
@@ -296,7 +297,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
               'num_train_steps', 'keep_checkpoints'):  # fmt: skip
     if config[key] < 1:
       raise ConfigError(f'config.{key}: {config[key]}; expected 1 or more')
-  choose('config.on_nonfinite', config.on_nonfinite, ('stop', 'skip'))
+  for key in ('on_bad_example', 'on_nonfinite'):
+    choose(f'config.{key}', config[key], ('stop', 'skip'))
   if not 0 <= config.ema_decay < 1:
     raise ConfigError(f'config.ema_decay: {config.ema_decay}; expected 0 to below 1')
   for key in ('seed', 'num_reader_workers'):
@@ -318,7 +320,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> int:
 def build_dataset(config: ml_collections.ConfigDict) -> Any:
   """Opens the dataset of a config; checks that it has its task and `eval_split`."""
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
-  with blame('config.data'):
+  with blame('config.data', *(f'config.data.{k}' for k in config.data)):
     dataset = data.build(
       config.data.name, data_dir=config.data.data_dir or None, **options
     )
@@ -334,14 +336,14 @@ def build_dataset(config: ml_collections.ConfigDict) -> Any:
       f'config.eval_split: {config.eval_split!r}; expected {" or ".join(legal)}, the '
       f'splits of {config.data.name!r} that are not trained on'
     )
-  return dataset
+  return data.skip_bad(dataset) if config.on_bad_example == 'skip' else dataset
 
 
 def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:
   """Returns the iterator over this process's rows of a run's training batches."""
   sequences.check_batches(config, dataset)
   key = 'length_buckets' if config.length_buckets else 'batch_size'
-  with blame(f'config.{key}'):
+  with blame(f'config.{key}', 'config.batch_size'):
     return data.train_batches(
       dataset,
       config.batch_size,

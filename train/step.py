@@ -41,8 +41,8 @@ def train_step(
 
   Args:
     state: the state before the step.
-    batch: `inputs`, `targets` and `weights`, and where sequences have them `lengths`
-      or `resets`; see `convscan.data`.
+    batch: `inputs`, `targets` and `weights`, where sequences have them `lengths` or
+      `resets`, and `skipped` where examples may be; see `convscan.data`.
     model: a Linen module, called with `train=True`.
     task: the loss and metrics.
     tx: the optimizer, of the parameters that are trained.
@@ -62,7 +62,8 @@ def train_step(
     The state after the step, and the metrics.
     `grad_norm` is the gradient's global norm. `skipped`, with `skip_nonfinite`, counts
     a step that was left out; its other metrics are all 0. A model that carries its
-    state goes on from where it was before that step.
+    state goes on from where it was before that step. `skipped_examples` counts those of
+    the batch.
   """
   key = jax.random.fold_in(state.key, state.step)
   if state.carry:
@@ -131,7 +132,7 @@ def train_step(
     after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, state)
     metrics = jax.tree.map(lambda m: jnp.where(finite, m, jnp.zeros_like(m)), metrics)
     metrics['skipped'] = (1.0 - finite, None)
-  return after.replace(step=state.step + 1), metrics
+  return after.replace(step=state.step + 1), metrics | count_skipped(batch)
 
 
 def split(batch: Batch, parts: int) -> Batch:
@@ -187,4 +188,18 @@ def eval_step(
   outputs: Any = model.apply(
     variables, batch['inputs'], train=False, **arguments(batch)
   )
-  return task.evaluate(outputs, batch)
+  metrics, predictions = task.evaluate(outputs, batch)
+  return metrics | count_skipped(batch), predictions
+
+
+def count_skipped(batch: Batch) -> Metrics:
+  """Returns how many examples stand for such as can't be read, if that is known.
+
+  >>> count_skipped({'skipped': jnp.array([0.0, 1.0, 1.0])})
+  {'skipped_examples': (Array(2., dtype=float32), None)}
+  >>> count_skipped({'inputs': jnp.ones(3)})
+  {}
+  """
+  if 'skipped' not in batch:
+    return {}
+  return {'skipped_examples': (jnp.sum(batch['skipped']), None)}

@@ -1,11 +1,14 @@
 """What a run leaves on disk, and how a trained model comes back from it.
 
-`config.json`: what ran. `classes.json`: the names of what the model predicts.
+`config.json`: what ran. `classes.json`: the names of what the model predicts, its
+inputs, and the folder that the run was started in.
 `metrics.jsonl`: a JSON object a line. `checkpoints/`, `tensorboard/`, and PNGs.
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +17,7 @@ import ml_collections
 
 from .. import architectures
 from ..configs import base
+from ..data import DataError
 from . import tasks
 from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
@@ -32,6 +36,7 @@ _FREE = {
   'mesh.fsdp',
   'mesh.fsdp_min_size',
   'num_reader_workers',
+  'on_bad_example',
   'profile',
   'sample.length',
   'sample.temperature',
@@ -77,7 +82,8 @@ def claim(
       )
     elif jax.process_index() == 0:
       # The config last: where it is, the other file is too.
-      _write(os.path.join(workdir, 'classes.json'), json.dumps(noted) + '\n')
+      place = {'folder': os.getcwd()}  # to which relative paths of the config belong
+      _write(os.path.join(workdir, 'classes.json'), json.dumps(noted | place) + '\n')
       _write(os.path.join(workdir, 'config.json'), config_json(config))
     if not os.access(workdir, os.W_OK | os.X_OK):
       raise PermissionError(13, 'Permission denied')
@@ -115,7 +121,8 @@ def _compare(workdir: str, ours: Any, noted: Any) -> list[str]:
       f'config.num_train_steps: {last}; expected {saved} or more, since step {saved} '
       f'is saved in {workdir!r}'
     )
-  if _read_json(os.path.join(workdir, 'classes.json')) != noted:
+  was = _read_json(os.path.join(workdir, 'classes.json'))
+  if any(was.get(key) != value for key, value in noted.items()):
     raise ConfigError(
       f'--workdir: {workdir!r} was trained on other classes or inputs than the dataset '
       f'{ours["data"]["name"]!r} has here'
@@ -166,6 +173,24 @@ def build_model(config: ml_collections.ConfigDict, classes: tuple[str, ...]) -> 
 def read_classes(workdir: str) -> tuple[str, ...]:
   """Returns the names of the classes that the run's model predicts."""
   return tuple(_read_json(os.path.join(workdir, 'classes.json'))['classes'])
+
+
+@contextlib.contextmanager
+def started_in(workdir: str, config: ml_collections.ConfigDict) -> Iterator[None]:
+  """Says, where data can't be opened, in which folder a relative path is found."""
+  try:
+    yield
+  except (ConfigError, DataError) as e:
+    folder = _read_json(os.path.join(workdir, 'classes.json')).get('folder', '')
+    for key, value in config.data.items():
+      if not isinstance(value, str) or not value or os.path.exists(value):
+        continue
+      if os.path.exists(os.path.join(folder, value)):
+        raise type(e)(
+          f'{e}. config.data.{key} is {value!r}, and the run was started in {folder}: '
+          'give this command there'
+        ) from e
+    raise
 
 
 def restore(workdir: str) -> tuple[Any, dict[str, Any]]:

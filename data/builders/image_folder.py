@@ -1,6 +1,8 @@
 """A folder of your own images, in a folder for each class."""
 
 import concurrent.futures
+import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ from ..image_pipeline import image_pipeline
 from ..partition import check_fraction, stratified
 from ..problems import Problems
 
+_log = logging.getLogger(__name__)
 _TEST_FOLDERS = ('test', 'val', 'valid', 'validation')
 
 
@@ -61,7 +64,8 @@ def load(
       found. What goes bad later is an error.
 
   Returns:
-    A classification of float32 `[size, size, 3]` images, normalised.
+    A classification of float32 `[size, size, 3]` images, normalised. Its `names` are
+    their paths in the folder.
 
   Raises:
     ValueError: an option can't be used.
@@ -115,7 +119,18 @@ def load(
     )
     for images in (train, test)
   )
-  return pipeline.dataset('image_folder', classes, train_records, test_records)
+  absent = sorted(set(classes) - {name for name, _ in test})
+  if absent:
+    more = f' and {len(absent) - 5} more' if len(absent) > 5 else ''
+    _log.warning(
+      '%s: no images to test of %s%s', test_folder or path, ', '.join(absent[:5]), more
+    )
+  dataset = pipeline.dataset('image_folder', classes, train_records, test_records)
+  paths = {
+    split: [os.path.relpath(file, path) for _, file in images]
+    for split, images in (('train', train), ('test', test))
+  }
+  return dataclasses.replace(dataset, names=paths)
 
 
 def _split_folders(path: str, test_folder: str) -> tuple[str, str]:
@@ -139,9 +154,9 @@ def _split_folders(path: str, test_folder: str) -> tuple[str, str]:
     loose = any(f.lower().endswith(EXTENSIONS) for f in _files(train, deep=False))
     if _folders(train) and not loose:
       raise DataError(
-        f"{path}: 'train' has folders and no images, so it is no class, but there is "
-        f'no {", ".join(_TEST_FOLDERS)}; expected test_folder to name the one for '
-        f'testing, or {train} as path to choose from'
+        f"{path}: 'train' has folders, so it is no class, but there is none beside it "
+        f'for testing, {", ".join(_TEST_FOLDERS)}. Name that as test_folder; or give '
+        f'{train} as path, and a share of its images is for testing'
       )
     return path, ''  # it is a class
   if len(found) > 1:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from ..archives import members
 from ..dataset import Dataset
 from ..download import File
-from ..errors import DataError
+from ..errors import DataError, damaged
 from ..image_pipeline import image_pipeline
 from ..prepared import open_splits
 from .photographs import photograph_info
@@ -79,7 +79,7 @@ def read_devkit(path: Path, max_bytes: int) -> tuple[dict[str, str], list[str], 
     words = {str(row['WNID']): str(row['words']) for row in leaves}
     truth = [by_id[int(line)] for line in contents[wanted[1]].split()]
   except Exception as e:  # scipy's own are of any kind
-    raise DataError(f'{path}: data/{wanted[0]} is damaged: {e!r}') from e
+    raise damaged(os.fspath(path), f'data/{wanted[0]}: {e!r}') from e
   return {wnid: words[wnid] for wnid in sorted(words)}, truth, counts
 
 

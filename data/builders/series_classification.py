@@ -107,7 +107,8 @@ def load(
       missing or no number, or another label than there may be.
 
   Returns:
-    A classification of float32 `[steps, features]`.
+    A classification of float32 `[steps, features]`. Its `names` are those of the series
+    or, without `series`, their places in the file.
 
   Raises:
     ValueError: an option can't be used.
@@ -169,6 +170,10 @@ def load(
         max(sizes),
         len(sizes) > 1,
       )
+      for split, found in [('train', train), ('test', test)]
+    },
+    names={
+      split: [one.name if series else one.where for one in found]
       for split, found in [('train', train), ('test', test)]
     },
   )

@@ -9,7 +9,7 @@ from ..dataset import Dataset
 from ..errors import DataError
 from ..partition import check_fraction
 from ..problems import Problems
-from ..scaling import mean_and_deviation
+from ..scaling import Units, mean_and_deviation
 from ..tables import Table, read_table
 from ..windows import SeriesWindows
 
@@ -58,8 +58,9 @@ def load(
       and what follows it, and count both.
 
   Returns:
-    A forecasting, with a window at each row where there is one. Where inputs were
-    scaled, each split's `scales` says how.
+    A forecasting, with a window at each row where there is one. Its `units` say what
+    normalised each series; of the test part `names` say at which row of the file a
+    forecast begins.
 
   Raises:
     ValueError: an option can't be used.
@@ -103,9 +104,12 @@ def load(
   values, bad, times = values[order], bad[order], times[order]
   test = _test_rows(times if time else None, groups, test_fraction)
 
-  scales: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+  mean, deviation = (
+    np.zeros((len(groups), len(names))),
+    np.ones((len(groups), len(names))),
+  )
   starts: dict[str, list[np.ndarray]] = {'train': [], 'test': []}
-  for name, rows in groups.items():
+  for group, (name, rows) in enumerate(groups.items()):
     cut = rows.start + int(np.sum(~test[rows]))
     parts = {'train': slice(rows.start, cut), 'test': slice(cut, rows.stop)}
     sizes = {split: part.stop - part.start for split, part in parts.items()}
@@ -119,9 +123,9 @@ def load(
       )
       continue
     if normalise:
-      scales[name] = mean_and_deviation(values[parts['train']][~bad[parts['train']]])
-      mean, deviation = scales[name]
-      values[rows] = (values[rows] - mean) / deviation
+      train = values[parts['train']][~bad[parts['train']]]
+      mean[group], deviation[group] = mean_and_deviation(train)
+      values[rows] = (values[rows] - mean[group]) / deviation[group]
     for split, part in parts.items():
       starts[split].append(_starts(bad[part], length + horizon) + part.start)
   problems.report()
@@ -130,12 +134,22 @@ def load(
     if not len(windows):
       raise DataError(f'{path}: no window to {split} is free of bad rows')
   values = values.astype(np.float32)
+  count, ends = len(columns), [rows.stop for rows in groups.values()]
   return Dataset(
     name='series_forecasting',
     task='forecasting',
     classes=columns,
     splits={
-      split: SeriesWindows(values, windows, length, horizon, len(columns), scales)
+      split: SeriesWindows(values, windows, length, horizon, count)
+      for split, windows in found.items()
+    },
+    names={
+      'test': [table.where(row) for row in order[found['test'] + length].tolist()]
+    },
+    units={
+      split: Units(
+        mean[:, :count], deviation[:, :count], np.searchsorted(ends, windows, 'right')
+      )
       for split, windows in found.items()
     },
   )

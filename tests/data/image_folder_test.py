@@ -130,7 +130,9 @@ def test_a_file_is_for_testing_by_its_hash(tmp_path):
   names = [f'{c}/{i}.png' for c in CLASSES for i in range(20)]
   expected = {name for name in names if fraction(name) < 0.3}
   assert 5 < len(expected) < 20
-  assert _files(dataset, 'test') == expected
+  assert _files(dataset, 'test') == expected == {*dataset.names['test']}
+  first = dataset.names['train'][0].split('/')
+  assert [CLASSES[dataset.splits['train'][0]['targets']]] == first[:-1]
   assert _files(dataset, 'train') == set(names) - expected
   other = _files(_open(tmp_path, test_fraction=0.3, seed=6), 'test')
   assert other != expected
@@ -294,6 +296,21 @@ def test_given_splits_and_what_does_not_fit_them(tmp_path):
   assert len(_open(tmp_path, test_folder='test', on_bad='skip').splits['test']) == 6
 
 
+def test_a_class_that_is_not_tested_is_said(tmp_path, caplog):
+  _fill(tmp_path / 'train'), _fill(tmp_path / 'test')
+  _open(tmp_path)
+  assert not caplog.records
+  for i in range(7):
+    _save(tmp_path / f'train/eels{i}/0.png', Image.new('RGB', (6, 5)))
+  dataset = _open(tmp_path)
+  assert len(dataset.classes) == 9
+  (record,) = caplog.records
+  assert record.getMessage() == (
+    f'{tmp_path}/test: no images to test of eels0, eels1, eels2, eels3, eels4 and 2 '
+    'more'
+  )
+
+
 def test_train_may_be_a_class(tmp_path):
   _fill(tmp_path)
   (tmp_path / 'cats').rename(tmp_path / 'train')
@@ -303,7 +320,7 @@ def test_train_may_be_a_class(tmp_path):
 def test_splits_are_not_taken_for_classes(tmp_path):
   _fill(tmp_path / 'train'), _fill(tmp_path / 'eval', 2)
   for _ in range(2):
-    with pytest.raises(data.DataError, match=r"'train' has folders .* test_folder"):
+    with pytest.raises(data.DataError, match=r"'train' has folders, .*train as path,"):
       _open(tmp_path)
     (tmp_path / 'train/README').write_text('yours')
   dataset = _open(tmp_path, test_folder='eval')

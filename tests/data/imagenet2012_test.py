@@ -173,7 +173,10 @@ def without(part, name, **others):
       without('validation', 'ILSVRC2012_val_00000003.JPEG', **{'a_4.JPEG': b''}),
       r"val\.tar: 'a_4\.JPEG'; expected ILSVRC2012_val_00000001\.JPEG to",
     ),
-    (archives() | {'devkit': [1, 2, 1001]}, r'devkit_t12\.tar\.gz: data/.* is damaged'),
+    (
+      archives() | {'devkit': [1, 2, 1001]},
+      r'devkit_t12\.tar\.gz is damaged: data/meta\.mat: .*\. Remove it and run the s',
+    ),
   ],
 )
 def test_what_does_not_fit_together_is_named(tmp_path, monkeypatch, parts, message):

@@ -117,7 +117,7 @@ def test_a_run_on_ones_own_files(make, tmp_path):
 @pytest.mark.parametrize('name', SHIPPED)
 def test_a_shipped_config_asks_for_its_path(name, tmp_path):
   config = load(find(name))
-  with pytest.raises(ConfigError, match=r"^config\.data: path is '', but must be a "):
+  with pytest.raises(ConfigError, match=r"^config\.data\.path is '', but must be a "):
     build_dataset(config)
   config.data.path = str(tmp_path / 'nowhere')
   with pytest.raises(data.DataError, match=r'nowhere: .*'):

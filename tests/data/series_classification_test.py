@@ -63,6 +63,7 @@ def test_rows_of_a_series_are_grouped_sorted_split_and_padded(normalise, tmp_pat
   for split, names in parts.items():
     examples = _examples(dataset.splits[split])
     assert len(examples) == len(names)
+    assert dataset.names[split] == names
     for name, example in zip(names, examples, strict=True):
       length = len(steps[name])
       assert {k: (v.shape, v.dtype) for k, v in example.items()} == {
@@ -91,7 +92,9 @@ def test_a_row_is_a_series(tmp_path):
   dataset = _open(_lines(tmp_path, *_wide(WIDE)), normalise=False, **SPLIT)
   parts = {'train': [], 'test': []}
   for row, values in enumerate(WIDE):
-    parts['test' if _in_test(str(row)) else 'train'].append(values)
+    split = 'test' if _in_test(str(row)) else 'train'
+    assert dataset.names[split][len(parts[split])].endswith(f'x.csv, line {row + 2}')
+    parts[split].append(values)
   for split, rows in parts.items():
     examples = _examples(dataset.splits[split])
     assert [e['inputs'][:, 0].tolist() for e in examples] == [[*r[1:]] for r in rows]

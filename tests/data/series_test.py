@@ -124,6 +124,9 @@ def test_climate_by_the_hour(opened):
   scaled = (values - train.mean(axis=0)) / train.std(axis=0)
   parts = {'train': (0, 21), 'validation': (21, 27), 'test': (27, 30)}
   check_windows(dataset, scaled, parts, 3, 2, 1)
+  last = dataset.splits['test'][0]['targets'][None]
+  restored = dataset.units['test'].restore(last, np.array([0]))
+  np.testing.assert_allclose(restored, values[None, 27:29, :1], rtol=1e-5)
 
 
 def test_what_follows_the_training_part_changes_nothing_in_it(opened, tmp_path):

@@ -116,7 +116,13 @@ def check_outputs(config: Any, outputs: Any, dataset: Any) -> None:
   """
   expected = (*dataset.splits['train'][0]['weights'].shape, len(dataset.classes))
   if outputs.shape[1:] != expected:
+    horizons = [
+      f'config.{part}.horizon is {config[part].horizon}'
+      for part in ('model', 'data')
+      if 'horizon' in config[part]
+    ]
+    why = f'; {" and ".join(horizons)}' if horizons else ''
     raise ConfigError(
       f'config.model: {config.model.name!r} gives {outputs.shape[1:]} an example; '
-      f'expected {expected}, for {config.task} on {config.data.name!r}'
+      f'expected {expected}, for {config.task} on {config.data.name!r}{why}'
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import figures
 from . import numeric
@@ -50,13 +51,18 @@ def derive(means: Mapping[str, Any]) -> dict[str, float]:
 
 
 def draw(r: Results) -> list[str]:
-  """Draws the curves, some windows and what follows, and the error by step."""
-  source = r.dataset.splits[r.split]
-  windows = [source[i]['inputs'] for i in figures.spread(len(source))]
+  """Draws the curves, and some windows and what follows, in the data's own units."""
+  source, outputs = r.dataset.splits[r.split], len(r.dataset.classes)
+  counted = np.flatnonzero(r.predictions['weights'].any(axis=1))
+  positions = counted[figures.spread(len(counted))]
+  windows = np.stack([source[int(i)]['inputs'][:, :outputs] for i in positions])
+  if r.split in r.dataset.units:
+    windows = r.dataset.units[r.split].restore(windows, positions)
+  predictions = numeric.in_units(r.predictions, r.dataset, r.split)
   return [
     figures.curves(r.folder, r.history, r.split, 'loss', 'loss'),
     figures.curves(r.folder, r.history, r.split, 'mae', 'mean absolute error'),
-    figures.forecasts(r.folder, windows, r.predictions, r.dataset.classes),
+    figures.forecasts(r.folder, windows, predictions, r.dataset.classes),
   ]
 
 

@@ -86,3 +86,24 @@ def record(
     for i, name in enumerate(classes)
     for kind, key in [('target', 'targets'), ('predicted', 'predicted')]
   }
+
+
+def in_units(
+  predictions: Mapping[str, Any], dataset: Any, split: str
+) -> Mapping[str, Any]:
+  """Returns the predictions of a split as the data has its numbers, not normalised.
+
+  Args:
+    predictions: what an evaluation of the split gave.
+    dataset: the dataset; without `units` they stay as they are.
+    split: the split.
+  """
+  if split not in dataset.units:
+    return predictions
+  positions = np.arange(len(dataset.splits[split]))
+  return {
+    name: dataset.units[split].restore(array[: len(positions)], positions)
+    if name in ('targets', 'predicted')
+    else array[: len(positions)]
+    for name, array in predictions.items()
+  }

@@ -118,17 +118,22 @@ def weighted_rows(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax
 def mean(batches: list[dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
   """Adds up the metrics of several batches, and divides once; counts are not divided.
 
+  One that only some batches have is that of these.
+
   Returns:
     A float for each metric, or a float64 array where its sums are arrays. Without any
     weight a mean is not a number.
 
   >>> mean([{'loss': (3.0, 2.0), 'n': (1, None)}, {'loss': (1.0, 2.0), 'n': (2, None)}])
   {'loss': 1.0, 'n': 3.0}
+  >>> mean([{'loss': (3.0, 2.0)}, {'loss': (1.0, 2.0), 'n': (2, None)}])
+  {'loss': 1.0, 'n': 2.0}
   """
   numbers = {}
-  for name, (_, weight) in batches[0].items():
-    value = np.sum([np.asarray(m[name][0], np.float64) for m in batches], axis=0)
-    if weight is not None:
-      value = value / (np.sum([float(m[name][1]) for m in batches]) or np.nan)
+  for name in dict.fromkeys(name for m in batches for name in m):
+    sums, weights = zip(*(m[name] for m in batches if name in m), strict=True)
+    value = np.sum([np.asarray(x, np.float64) for x in sums], axis=0)
+    if weights[0] is not None:
+      value = value / (np.sum([float(w) for w in weights]) or np.nan)
     numbers[name] = value if value.ndim else float(value)
   return numbers
