@@ -55,6 +55,7 @@ from typing import Any
 
 from .check import check
 from .dataset import Dataset, Example, Source
+from .declared import declaring
 from .errors import DataError
 from .imported import is_function, load_function
 from .pipeline import eval_batches, train_batches
@@ -68,6 +69,7 @@ __all__ = [
   'Source',
   'StreamWindows',
   'build',
+  'declare',
   'eval_batches',
   'names',
   'skip_bad',
@@ -157,6 +159,31 @@ def build(
   for option in options:
     check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return check(load(data_dir=data_dir, **options))
+
+
+def declare(
+  name: str, *, data_dir: str | os.PathLike[str] | None = None, **options: Any
+) -> Dataset:
+  """Describes a dataset without its files, to build and compile what trains on it.
+
+  Of a set of `names()` that has yet to be fetched, examples are blank: of the shapes
+  and dtypes of the true ones, and as many, as far as its makers tell. Classes, and
+  tokens, are as many as there are; their names may be others. A set that is prepared,
+  or needs no files to be fetched, is opened as `build` does.
+
+  Arguments and errors are those of `build`, and:
+
+  Raises:
+    DataError: the set, with these options, is known from its files alone.
+
+  >>> dataset = declare('imagenet2012', size=160)
+  >>> len(dataset.splits['train']), len(dataset.classes)
+  (1281167, 1000)
+  >>> next(train_batches(dataset, 4, seed=0, num_threads=0))['inputs'].shape
+  (4, 160, 160, 3)
+  """
+  with declaring():
+    return build(name, data_dir=data_dir, **options)
 
 
 def loader(

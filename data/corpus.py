@@ -1,7 +1,7 @@
 """Texts for language models, kept as the numbers of their tokens."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from . import text
 from .dataset import Dataset
+from .declared import Declared, placeholders
 from .download import File
 from .errors import DataError
 from .prepared import open_splits
@@ -26,11 +27,14 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   Attributes:
     DTYPE: of the numbers on disk and in memory, wide enough for the vocabulary.
     LICENSE: the text's.
+    SIZES: for each unit, how many tokens are in the vocabulary, then in each split, as
+      far as these are known without the files.
   """
 
   VERSION = tfds.core.Version('2.0.0')
   DTYPE: ClassVar[Any] = np.uint8
   LICENSE: ClassVar[str] = ''
+  SIZES: ClassVar[Mapping[str, tuple[int, int, int, int]]] = {}
 
   def __init_subclass__(cls, **kwargs: Any) -> None:
     """Keeps subclasses too out of TFDS's registry."""
@@ -43,6 +47,20 @@ class Corpus(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   def pieces(self, folder: str, split: str) -> Iterator[str | bytes]:
     """Yields a part's text in pieces of whole tokens; bytes if these are the tokens."""
     raise NotImplementedError
+
+  def declare(self) -> Declared:
+    """Returns the splits as they are published, and fills in the metadata."""
+    config = self.builder_config
+    unit = config.name if config else next(iter(self.SIZES))
+    size, *lengths = self.SIZES[unit]
+    known = Vocabulary.fit([], unit).tokens  # all bytes, or the first two tokens
+    self.info.metadata.update(tokens=placeholders(known, size), unit=unit)
+    # Token 1, since a target that is `text.START` does not count; it takes no room.
+    ids = np.ones((), self.DTYPE)
+    return {
+      split: (1, {'ids': np.broadcast_to(ids, length)})
+      for split, length in zip(SPLITS, lengths, strict=True)
+    }
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(

@@ -9,10 +9,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from .dataset import Dataset
+from .declared import Declared, placeholders
 from .download import File
 from .errors import DataError
-from .prepared import open_splits
+from .prepared import command, open_splits
 from .vocabulary import UNITS, Vocabulary, check_size, check_unit, spaced
+
+_LONG = 10_000  # tokens, more than are read of one text
 
 
 class LabelledTexts(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -24,12 +27,16 @@ class LabelledTexts(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
   Attributes:
     LABELS: their names.
     LICENSE: the texts'.
+    COUNTS: how many texts are in 'train' and in 'test'.
+    WORDS: how many different words 'train' has at least.
   """
 
   VERSION = tfds.core.Version('2.0.0')
   BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=unit) for unit in UNITS]
   LABELS: ClassVar[tuple[str, ...]] = ()
   LICENSE: ClassVar[str] = ''
+  COUNTS: ClassVar[tuple[int, int]]
+  WORDS: ClassVar[int]
 
   def __init_subclass__(cls, **kwargs: Any) -> None:
     """Keeps subclasses too out of TFDS's registry."""
@@ -38,6 +45,21 @@ class LabelledTexts(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
   def texts(self, folder: str, split: str) -> Iterator[tuple[str, str]]:
     """Yields the texts of 'train' or 'test', each with its label."""
     raise NotImplementedError
+
+  def declare(self) -> Declared:
+    """Returns the splits as they are published, and fills in the metadata.
+
+    Of words these have the first `WORDS`, and of characters none.
+    """
+    unit = self.builder_config.name
+    known = Vocabulary.fit([], unit).tokens
+    self.info.metadata.update(
+      tokens=placeholders(known, self.WORDS if unit == 'word' else 0),
+      complete=unit == 'byte',
+    )
+    record = {'ids': np.broadcast_to(np.ones((), np.int32), _LONG), 'label': 0}
+    train, test = self.COUNTS
+    return {'train': (train, record), 'test': (test, record)}
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
@@ -156,6 +178,11 @@ def open_texts(
   check_options(unit, vocab_size, length)
   info, records = open_splits(partial(builder_class, config=unit), data_dir, files)
   tokens = tuple(info.metadata['tokens'])
+  if not info.metadata.get('complete', True) and not 0 < vocab_size <= len(tokens):
+    raise DataError(
+      f'{name}: of its {unit}s without its files {len(tokens)} are known, but '
+      f'vocab_size is {vocab_size}. Prepare it: {command(name, data_dir)}'
+    )
   if vocab_size and unit != 'byte':
     tokens = tokens[:vocab_size]
   return Dataset(

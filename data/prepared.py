@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
+from .declared import Repeated, is_declaring
 from .download import File, fetch
 from .errors import DataError
 from .locks import lock
@@ -31,6 +32,10 @@ def open_splits(
   Any number of processes may ask at once: one prepares, the others wait for it. A
   preparation that was killed leaves nothing that counts as prepared.
 
+  Within `declared.declaring`, a set that is made of files and not prepared is not
+  fetched: its splits are what the builder's method `declare` says, which fills in the
+  metadata, too.
+
   Args:
     builder_class: the builder; its records are kept as array_record files. Its version
       should be none that TFDS's own builder of that name has, if there is one, since
@@ -47,18 +52,26 @@ def open_splits(
     which they are stored.
 
   Raises:
-    DataError: a file can't be had, or what it holds is not what it should be.
+    DataError: a file can't be had, or what it holds is not what it should be; or what
+      it holds is known from it alone, where it should be declared.
   """
   make: Callable[[], Any] = _quiet()(
     functools.partial(builder_class, data_dir=data_dir, file_format='array_record')
   )
   builder = make()
   path = builder.data_path
+  how = command(name or builder.name, data_dir)
+  if not path.exists() and files and is_declaring():
+    try:
+      splits = builder.declare()
+    except DataError as e:
+      raise DataError(f'{builder.name}: {e}. Prepare it: {how}') from None
+    return builder.info, {k: Repeated(*split) for k, split in splits.items()}
   if not path.exists():
     with lock(f'{path}.lock'):
       # TFDS writes to a folder of its own and renames that when complete, and
       # does nothing if another process did so while we waited.
-      _prepare(make(), files, _command(name or builder.name, data_dir))
+      _prepare(make(), files, how)
   with _quiet():
     # Anew: a builder made before the data knows nothing of them.
     return open_prepared(make())
@@ -137,7 +150,12 @@ def downloads(name: str, data_dir: str | os.PathLike[str] | None) -> str:
   return os.path.join(root(data_dir), 'downloads', name)
 
 
-def _command(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+def command(name: str, data_dir: str | os.PathLike[str] | None) -> str:
+  """Returns what prepares a set.
+
+  >>> command('uea --problem=GunPoint', '/data')
+  'python -m convscan.data.prepare uea --problem=GunPoint --data_dir=/data'
+  """
   where = '' if data_dir is None else f' --data_dir={shlex.quote(os.fspath(data_dir))}'
   return f'python -m convscan.data.prepare {name}{where}'
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from .dataset import Dataset
+from .declared import Declared
 from .download import File
 from .errors import DataError
 from .prepared import open_splits
@@ -25,10 +26,14 @@ class Series(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
   Attributes:
     LICENSE: the numbers'.
+    COLUMNS: the names of the columns, and
+    ROWS: how many rows there are, as they are published.
   """
 
   VERSION = tfds.core.Version('1.0.0')
   LICENSE: ClassVar[str] = ''
+  COLUMNS: ClassVar[Sequence[str]]
+  ROWS: ClassVar[int]
 
   def __init_subclass__(cls, **kwargs: Any) -> None:
     """Keeps subclasses too out of TFDS's registry."""
@@ -37,6 +42,13 @@ class Series(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   def read(self, folder: str) -> tuple[list[str], np.ndarray]:
     """Returns the names of the columns, and float32 `[time, columns]`."""
     raise NotImplementedError
+
+  def declare(self) -> Declared:
+    """Returns the split as it is published, and fills in the metadata."""
+    self.info.metadata.update(columns=list(self.COLUMNS))
+    zero = np.zeros((), np.float32)
+    shape = self.ROWS, len(self.COLUMNS)
+    return {'steps': (1, {'values': np.broadcast_to(zero, shape)})}
 
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(

@@ -37,7 +37,8 @@ def train_step(
   """Makes one update of the parameters.
 
   The loss is that of the logits and, where the model sows some into the collection
-  `aux_logits`, a share of that of each of these. The metrics are of the logits alone.
+  `aux_logits`, a share of that of each of these; what it sows into `losses`, one number
+  a target, is added as it is. The metrics are of the logits alone.
 
   Args:
     state: the state before the step.
@@ -84,13 +85,14 @@ def train_step(
         part['inputs'],
         train=True,
         rngs={'dropout': key},
-        mutable=['batch_stats', 'aux_logits'],
+        mutable=['batch_stats', 'aux_logits', 'losses'],
         **arguments(part),
       )
     carry, logits = logits if 'carry' in part else ((), logits)
     losses = task.losses(logits, part['targets'])
     for aux in jax.tree.leaves(updates.get('aux_logits', {})):
       losses += aux_loss_weight * task.losses(aux, part['targets'])
+    losses += sum(jax.tree.leaves(updates.get('losses', {})))
     loss, _ = weighted(losses, part['weights'])
     metrics = task.metrics(logits, part)
     return loss / total_weight, (updates.get('batch_stats', {}), (metrics, carry))

@@ -88,6 +88,8 @@ class BasicBlock(nn.Module):
     shortcut: makes what is added of the block, its input and the output's channels.
     squeeze_excite: makes a layer of the output's channels, for what is added to the
       shortcut; or None.
+    last_norm: makes the last normalisation, before the shortcut is added; None is
+      `norm`.
   """
 
   features: int
@@ -98,6 +100,7 @@ class BasicBlock(nn.Module):
   base_width: int = 64
   shortcut: Layer = projection_shortcut
   squeeze_excite: Layer | None = None
+  last_norm: Layer | None = None
 
   expansion = 1
 
@@ -107,7 +110,8 @@ class BasicBlock(nn.Module):
     conv = partial(self.conv, kernel_size=(3, 3), padding=1, use_bias=False)
     y = conv(self.features, strides=self.strides, name='conv1')(x)
     y = nn.relu(self.norm(name='norm1')(y))
-    y = self.norm(name='norm2')(conv(self.features, name='conv2')(y))
+    y = conv(self.features, name='conv2')(y)
+    y = (self.last_norm or self.norm)(name='norm2')(y)
     if self.squeeze_excite is not None:
       y = self.squeeze_excite(self.features, self.conv, name='squeeze_excite')(y)
     return nn.relu(y + self.shortcut(self, x, self.features))
@@ -126,6 +130,8 @@ class Bottleneck(nn.Module):
     shortcut: makes what is added of the block, its input and the output's channels.
     squeeze_excite: makes a layer of the output's channels, for what is added to the
       shortcut; or None.
+    last_norm: makes the last normalisation, before the shortcut is added; None is
+      `norm`.
   """
 
   features: int
@@ -136,6 +142,7 @@ class Bottleneck(nn.Module):
   base_width: int = 64
   shortcut: Layer = projection_shortcut
   squeeze_excite: Layer | None = None
+  last_norm: Layer | None = None
 
   expansion = 4
 
@@ -156,7 +163,8 @@ class Bottleneck(nn.Module):
       name='conv2',
     )(y)
     y = nn.relu(self.norm(name='norm2')(y))
-    y = self.norm(name='norm3')(conv(outputs, (1, 1), name='conv3')(y))
+    y = conv(outputs, (1, 1), name='conv3')(y)
+    y = (self.last_norm or self.norm)(name='norm3')(y)
     if self.squeeze_excite is not None:
       y = self.squeeze_excite(outputs, self.conv, name='squeeze_excite')(y)
     return nn.relu(y + self.shortcut(self, x, outputs))
@@ -173,6 +181,9 @@ class ResNet(Network):
     stem: maps images to 64 channels at half the size, called as `stem(x, conv, norm)`.
     shortcut: of each block.
     squeeze_excite: of each block.
+    zero_init_residual: whether the scale of each block's last normalisation is
+      initially 0, so that the block is its shortcut then (Goyal et al. 2017,
+      https://arxiv.org/abs/1706.02677, section 5.1).
 
   >>> from convscan.architectures import build
   >>> model = build('resnet18', num_classes=10)
@@ -188,6 +199,7 @@ class ResNet(Network):
   stem: Layer = plain_stem
   shortcut: Layer = projection_shortcut
   squeeze_excite: Layer | None = None
+  zero_init_residual: bool = False
 
   @nn.nowrap
   def stages(
@@ -197,6 +209,8 @@ class ResNet(Network):
     x = self.stem(x, conv, norm)
     yield 'stage0', x
     x = max_pool(x, (3, 3), strides=2, padding=1)
+    zeros = nn.initializers.zeros_init()
+    last_norm = partial(norm, scale_init=zeros) if self.zero_init_residual else norm
     for i, size in enumerate(self.stage_sizes):
       stage = f'stage{i + 1}'
       block = self.rematerialised(self.block, stage)
@@ -210,6 +224,7 @@ class ResNet(Network):
           base_width=self.base_width,
           shortcut=self.shortcut,
           squeeze_excite=self.squeeze_excite,
+          last_norm=last_norm,
           name=f'{stage}_block{j}',
         )(x)
       yield stage, x

@@ -26,8 +26,7 @@ class LanguageModel(nn.Module):
   small model the defaults are: dropout, on what enters a layer and on what leaves the
   last, touches no recurrent connection. Initialisation is that of the layers here,
   not the paper's. The fields after `dtype` make it the AWD-LSTM of Merity et al. 2018
-  (https://arxiv.org/abs/1708.02182); the penalties on activations that the paper adds
-  to the loss are no part of it.
+  (https://arxiv.org/abs/1708.02182).
 
   Attributes:
     vocab_size: how many tokens there are.
@@ -48,6 +47,12 @@ class LanguageModel(nn.Module):
     tie_embeddings: the logits are the products of the outputs with the embeddings, plus
       a bias (Press and Wolf 2017, https://arxiv.org/abs/1608.05859; Inan et al. 2017,
       https://arxiv.org/abs/1611.01462).
+    activation_penalty: how much the mean square of what leaves the last layer, once
+      activations are dropped, adds to a target's loss in training, or
+    temporal_penalty: the mean square of how it changes from one step to the next, none
+      dropped; both of Merity et al. 2017, https://arxiv.org/abs/1708.01009. Where
+      either is not 0 they are sown into the collection `losses`, float32
+      `[batch, time]`.
 
   >>> model = LanguageModel(vocab_size=11, cell=LSTMCell)
   >>> tokens = jnp.zeros((2, 5), int)
@@ -69,6 +74,8 @@ class LanguageModel(nn.Module):
   embedding_dropout_rate: float = 0.0
   dropconnect_rate: float = 0.0
   tie_embeddings: bool = False
+  activation_penalty: float = 0.0
+  temporal_penalty: float = 0.0
 
   def setup(self) -> None:
     """Makes the layers."""
@@ -76,6 +83,9 @@ class LanguageModel(nn.Module):
       self, 'vocab_size', 'embedding_features', 'hidden_features', 'num_layers'
     )
     check_rates(self)
+    for field in ('activation_penalty', 'temporal_penalty'):
+      if getattr(self, field) < 0:
+        raise ValueError(f'{field}: got {getattr(self, field)}, expected 0 or more')
     self.embed = Embed(
       self.vocab_size,
       self.embedding_features,
@@ -152,7 +162,9 @@ class LanguageModel(nn.Module):
       )
       before = self.between_dropout
       finals.append(final)
-    x = self.dropout(x, deterministic=not train)
+    outputs, x = x, self.dropout(x, deterministic=not train)
+    if train and (self.activation_penalty or self.temporal_penalty):
+      self.sow('losses', 'penalty', self._penalty(outputs, x))
     if self.tie_embeddings:
       logits = self.embed.attend(x)
       logits = logits + jnp.broadcast_to(self.head_bias, logits.shape)
@@ -160,6 +172,17 @@ class LanguageModel(nn.Module):
       logits = self.head(x)
     logits = logits.astype(jnp.float32)
     return (tuple(finals), logits) if return_carry else logits
+
+  @nn.nowrap
+  def _penalty(self, outputs: Array, dropped: Array) -> Array:
+    """Returns what each step `[batch, time]` adds to the loss of its target."""
+    size = jnp.mean(jnp.square(dropped.astype(jnp.float32)), axis=-1)
+    changes = jnp.diff(outputs.astype(jnp.float32), axis=1)
+    change = jnp.mean(jnp.square(changes), axis=-1)
+    # Of one step less: so that the mean over all steps is that over the changes.
+    steps = outputs.shape[1]
+    change = jnp.pad(change, ((0, 0), (1, 0))) * (steps / max(1, steps - 1))
+    return self.activation_penalty * size + self.temporal_penalty * change
 
   @property
   def has_gates(self) -> bool:

@@ -44,6 +44,8 @@ class AgNews(LabelledTexts):
 
   LABELS = 'World', 'Sports', 'Business', 'Sci/Tech'
   LICENSE = 'non-commercial'
+  COUNTS = 120_000, 7_600
+  WORDS = 20_000
 
   def texts(self, folder: str, split: str) -> Iterator[tuple[str, str]]:
     """See `LabelledTexts`."""

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from ..dataset import Dataset
+from ..declared import Declared
 from ..download import File
 from ..errors import DataError
 from ..images import LabelledImages, RandomShift
@@ -24,9 +25,11 @@ class ArrayImages(  # type: ignore[call-arg]
   """A builder of uint8 images and the class of each, in the order of the source."""
 
   VERSION = tfds.core.Version('1.0.0')
-  # Height, width, channels; the classes' names; what its makers allow to do with it.
+  # Height, width, channels; the classes' names; how many images are in each split; what
+  # its makers allow to do with it.
   SHAPE: ClassVar[tuple[int, int, int]]
   CLASSES: ClassVar[Sequence[str]]
+  COUNTS: ClassVar[Mapping[str, int]]
   LICENSE: ClassVar[str]
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -47,6 +50,15 @@ class ArrayImages(  # type: ignore[call-arg]
   def classes(self) -> Sequence[str] | int:
     """Returns the classes' names; or their number, if `read` finds the names."""
     return self.CLASSES
+
+  def counts(self) -> Mapping[str, int]:
+    """Returns how many images are in each split."""
+    return self.COUNTS
+
+  def declare(self) -> Declared:
+    """Returns the splits as they are published."""
+    record = {'image': np.zeros(self.SHAPE, np.uint8), 'label': 0}
+    return {split: (count, record) for split, count in self.counts().items()}
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
     """Reads the source.

@@ -75,6 +75,7 @@ class Cifar10(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
   """
 
   SHAPE = (32, 32, 3)
+  COUNTS: ClassVar = {'train': 50_000, 'test': 10_000}
   LICENSE = 'None is named; its makers ask to be cited'
 
   @property

@@ -31,6 +31,8 @@ class Electricity(Series):
   """
 
   LICENSE = 'CC BY 4.0'
+  COLUMNS = tuple(f'client{i}' for i in range(321))
+  ROWS = 26_304
 
   def read(self, folder: str) -> tuple[list[str], np.ndarray]:
     """See `Series`."""

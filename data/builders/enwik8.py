@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ..archives import opened
 from ..corpus import Corpus, megabytes, nine_tenths, open_corpus
@@ -32,6 +33,7 @@ class Enwik8(Corpus):
   """
 
   LICENSE = 'GNU Free Documentation License'
+  SIZES: ClassVar = {'byte': (256, 90_000_000, 5_000_000, 5_000_000)}
 
   def vocabulary(self, folder: str) -> Vocabulary:
     """See `Corpus`."""

@@ -77,6 +77,14 @@ _EMNIST_CLASSES = {
   'digits': string.digits,
   'mnist': string.digits,
 }
+_EMNIST_COUNTS = {  # to train and to test
+  'byclass': (697_932, 116_323),
+  'bymerge': (697_932, 116_323),
+  'balanced': (112_800, 18_800),
+  'letters': (124_800, 20_800),
+  'digits': (240_000, 40_000),
+  'mnist': (60_000, 10_000),
+}
 
 
 def read_idx(path: str, content: bytes) -> np.ndarray:
@@ -113,6 +121,7 @@ class _Idx(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
   """A set of 60,000 images to train and 10,000 to test, as four idx files."""
 
   SHAPE = (28, 28, 1)
+  COUNTS: ClassVar = {'train': 60_000, 'test': 10_000}
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
     """Reads the four files."""
@@ -181,6 +190,11 @@ class Emnist(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
   def classes(self) -> str:
     """Returns the characters."""
     return _EMNIST_CLASSES[self.builder_config.name]
+
+  def counts(self) -> dict[str, int]:
+    """Returns how many images are in each split."""
+    train, test = _EMNIST_COUNTS[self.builder_config.name]
+    return {'train': train, 'test': test}
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
     """Reads the four files of a split, each gzipped within the zip."""

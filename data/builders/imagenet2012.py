@@ -12,11 +12,12 @@ import tensorflow_datasets as tfds
 
 from ..archives import members
 from ..dataset import Dataset
+from ..declared import Declared
 from ..download import File
 from ..errors import DataError, damaged
 from ..image_pipeline import image_pipeline
 from ..prepared import open_splits
-from .photographs import photograph_info
+from .photographs import photograph_info, photographs
 
 _PAGE = 'https://image-net.org/challenges/LSVRC/2012/2012-downloads.php'
 # Sizes and checksums as in tensorflow_datasets, which does not use the development kit.
@@ -93,6 +94,10 @@ class Imagenet2012(  # type: ignore[call-arg]
   """
 
   VERSION = tfds.core.Version('1.0.0')
+
+  def declare(self) -> Declared:
+    """Returns the splits as they are published."""
+    return photographs({'train': 1_281_167, 'validation': 50_000})
 
   def _info(self) -> tfds.core.DatasetInfo:
     return photograph_info(

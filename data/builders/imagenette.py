@@ -12,11 +12,12 @@ import tensorflow_datasets as tfds
 
 from ..archives import members
 from ..dataset import Dataset
+from ..declared import Declared
 from ..download import File
 from ..errors import DataError
 from ..image_pipeline import image_pipeline
 from ..prepared import open_splits
-from .photographs import photograph_info
+from .photographs import photograph_info, photographs
 
 _URL = 'https://s3.amazonaws.com/fast-ai-imageclas/'
 # Addresses, sizes and checksums as in tensorflow_datasets: of the second version, whose
@@ -68,6 +69,10 @@ class Imagenette(  # type: ignore[call-arg]
 
   VERSION = tfds.core.Version('2.0.0')
   BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=size) for size in FILES]
+
+  def declare(self) -> Declared:
+    """Returns the splits as they are published."""
+    return photographs({'train': 9_469, 'validation': 3_925})
 
   def _info(self) -> tfds.core.DatasetInfo:
     license = "Apache 2.0; the photographs are ImageNet's"

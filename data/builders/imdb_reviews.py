@@ -33,6 +33,8 @@ class ImdbReviews(LabelledTexts):
 
   LABELS = 'neg', 'pos'
   LICENSE = 'None is named; its makers ask to be cited'
+  COUNTS = 25_000, 25_000
+  WORDS = 70_000
 
   def texts(self, folder: str, split: str) -> Iterator[tuple[str, str]]:
     """See `LabelledTexts`."""

@@ -38,6 +38,12 @@ class JenaClimate(Series):
   """
 
   LICENSE = 'None is named'
+  COLUMNS = (
+    'p (mbar)', 'T (degC)', 'Tpot (K)', 'Tdew (degC)', 'rh (%)', 'VPmax (mbar)',
+    'VPact (mbar)', 'VPdef (mbar)', 'sh (g/kg)', 'H2OC (mmol/mol)', 'rho (g/m**3)',
+    'wv (m/s)', 'max. wv (m/s)', 'wd (deg)',
+  )  # fmt: skip
+  ROWS = 420_551
 
   def read(self, folder: str) -> tuple[list[str], np.ndarray]:
     """See `Series`."""

@@ -59,6 +59,12 @@ class PennTreebank(Corpus):
 
   LICENSE = 'LDC User Agreement'
   DTYPE = np.uint16
+  # The token that starts a document is one more than there are words. Characters are 50
+  # with the end of a line; that token and '<unk>' come to them.
+  SIZES: ClassVar = {
+    'word': (10_001, 929_589, 73_760, 82_430),
+    'char': (52, 5_017_482, 393_042, 442_423),
+  }
   BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=unit) for unit in UNITS]
 
   def vocabulary(self, folder: str) -> Vocabulary:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -89,6 +90,7 @@ class Svhn(ArrayImages, skip_registration=True):  # type: ignore[call-arg]
   CLASSES = '0123456789'
   LICENSE = 'For non-commercial use only'
   SPLITS: tuple[str, ...] = ('train', 'test')
+  COUNTS: ClassVar = {'train': 73_257, 'test': 26_032}
 
   def read(self, folder: Path) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
     """Reads a file a split."""
@@ -106,6 +108,7 @@ class SvhnExtra(Svhn, skip_registration=True):  # type: ignore[call-arg]
   """
 
   SPLITS = ('extra',)
+  COUNTS: ClassVar = {'extra': 531_131}
 
 
 class _Joined:

@@ -3,10 +3,12 @@
 import os
 import string
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ..archives import opened
 from ..corpus import Corpus, megabytes, nine_tenths, open_corpus
 from ..dataset import Dataset
+from ..declared import Declared
 from ..download import File
 from ..vocabulary import Vocabulary
 
@@ -28,10 +30,17 @@ class Text8(Corpus):
   """
 
   LICENSE = 'GNU Free Documentation License'
+  SIZES: ClassVar = {'char': (28, 90_000_000, 5_000_000, 5_000_000)}
 
   def vocabulary(self, folder: str) -> Vocabulary:
     """See `Corpus`."""
     return Vocabulary(('\x00', ' ', *string.ascii_lowercase))
+
+  def declare(self) -> Declared:
+    """See `Corpus`; its tokens are known."""
+    splits = super().declare()
+    self.info.metadata.update(tokens=list(self.vocabulary('').tokens))
+    return splits
 
   def pieces(self, folder: str, split: str) -> Iterator[str]:
     """See `Corpus`."""

@@ -38,6 +38,12 @@ class TinyShakespeare(Corpus):
 
   LICENSE = 'public domain'
   DTYPE = np.uint16
+  # The token that starts a document and '<unk>' come to its characters and words.
+  SIZES: ClassVar = {
+    'char': (67, 1_003_854, 55_770, 55_770),
+    'byte': (256, 1_003_854, 55_770, 55_770),
+    'word': (23_844, 218_024, 12_322, 12_307),
+  }
   BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=unit) for unit in UNITS]
 
   def vocabulary(self, folder: str) -> Vocabulary:

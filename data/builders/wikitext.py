@@ -51,6 +51,8 @@ class Wikitext2(Corpus):
   LICENSE = 'CC BY-SA 4.0'
   DTYPE = np.int32
   SET: ClassVar[str] = 'wikitext2'
+  # One token more than there are words: the one that starts a document.
+  SIZES: ClassVar = {'word': (33_279, 2_088_628, 217_646, 245_569)}
 
   def vocabulary(self, folder: str) -> Vocabulary:
     """See `Corpus`."""
@@ -72,6 +74,7 @@ class Wikitext103(Wikitext2):
   """
 
   SET = 'wikitext103'
+  SIZES: ClassVar = {'word': (267_736, 103_227_021, 217_646, 245_569)}
 
 
 def wikitext2(

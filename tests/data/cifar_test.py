@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import offered
 
 from convscan import data
@@ -73,6 +74,7 @@ def test_cifar10_joins_its_batches_in_order(tmp_path, monkeypatch):
   contents = {'cifar-10-binary.tar.gz': tar(files | texts('batches.meta.txt'))}
   with offered(tmp_path / 's', monkeypatch, cifar.FILES, 'cifar10', contents):
     dataset = data.build('cifar10', data_dir=tmp_path, max_shift=4, flip=True)
+  check_declared(dataset, max_shift=4, flip=True)
   assert dataset.classes == tuple(NAMES['batches.meta.txt'])
   check(dataset.splits['train'], images, labels)
   check(dataset.splits['test'], *test)
@@ -96,6 +98,7 @@ def test_cifar100_has_two_labels(tmp_path, monkeypatch, labels):
   contents = {'cifar-100-binary.tar.gz': tar(files)}
   with offered(tmp_path / 's', monkeypatch, cifar.FILES, 'cifar100', contents):
     dataset = data.build('cifar100', data_dir=tmp_path, labels=labels)
+  check_declared(dataset, labels=labels)
   assert dataset.classes == tuple(NAMES[f'{labels}_label_names.txt'])
   wanted = {'fine': fine, 'coarse': coarse}[labels]
   check(dataset.splits['train'], images[:4], wanted[:4])

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import file_of, serve
 
 from convscan import data
@@ -77,6 +78,7 @@ def test_text8(served, tmp_path, monkeypatch):
   files = zipped(served, 'text8.zip', {'text8': TEXT8})
   monkeypatch.setattr(text8, 'FILES', files)
   dataset = data.build('text8', data_dir=tmp_path, length=16)
+  check_declared(dataset, length=16)
   assert ''.join(dataset.classes) == '\x00 abcdefghijklmnopqrstuvwxyz'
   parts = {'train': TEXT8[:900], 'validation': TEXT8[900:950], 'test': TEXT8[950:]}
   check(dataset, parts, 16)
@@ -85,6 +87,7 @@ def test_text8(served, tmp_path, monkeypatch):
 def test_enwik8(served, tmp_path, monkeypatch):
   monkeypatch.setattr(enwik8, 'FILES', zipped(served, 'enwik8.zip', {'enwik8': ENWIK8}))
   dataset = data.build('enwik8', data_dir=tmp_path, length=16)
+  check_declared(dataset, length=16)
   string = ENWIK8.decode('latin-1')
   parts = {'train': string[:900], 'validation': string[900:950], 'test': string[950:]}
   check(dataset, parts, 16)
@@ -112,6 +115,7 @@ def test_penn_treebank(tmp_path, monkeypatch, unit, parts):
     files.append(file_of(folder / file.name, 'http://none.invalid'))
   monkeypatch.setattr(penn_treebank, 'FILES', tuple(files))
   dataset = data.build('penn_treebank', data_dir=tmp_path, unit=unit, length=4)
+  check_declared(dataset, same_classes=False, unit=unit, length=4)
   train = parts['train']
   assert sorted(dataset.classes[2:]) == sorted({*train} - {'<unk>'})
   known = {
@@ -138,6 +142,7 @@ def test_wikitext(served, tmp_path, monkeypatch, name):
   members = {f'{folder}/wiki.{k}.tokens': v for k, v in WIKI.items()}
   monkeypatch.setitem(wikitext.FILES, name, zipped(served, file.name, members))
   dataset = data.build(name, data_dir=tmp_path, length=4)
+  check_declared(dataset, same_classes=False, length=4)
   parts = {k: v.replace('\n', '<eos>').split() for k, v in WIKI.items()}
   assert dataset.classes[:3] == ('\x00', '<unk>', '<eos>')
   assert set(dataset.classes[1:]) == {*parts['train']}
@@ -154,6 +159,7 @@ def test_tiny_shakespeare(served, tmp_path, monkeypatch, unit):
   (folder / 'input.txt').write_text(string)
   monkeypatch.setattr(tiny_shakespeare, 'FILES', (file_of(folder / 'input.txt', url),))
   dataset = data.build('tiny_shakespeare', data_dir=tmp_path, unit=unit, length=8)
+  check_declared(dataset, same_classes=unit == 'byte', unit=unit, length=8)
   n = len(string)
   cuts = [0, int(n * 0.9), int(n * 0.9) + int((n - int(n * 0.9)) * 0.5), n]
   parts = [string[a:b] for a, b in itertools.pairwise(cuts)]

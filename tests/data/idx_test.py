@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import offered
 
 from convscan import data
@@ -65,6 +66,9 @@ def test_each_is_what_its_files_hold(served, tmp_path, name, third):
   train, test = random(30, 10), random(12, 10, seed=1)
   served(name, four(train, test))
   dataset = data.build(name, data_dir=tmp_path / 'sets', max_shift=2)
+  check_declared(dataset, max_shift=2)
+  prepared = data.declare(name, data_dir=tmp_path / 'sets')
+  check(prepared.splits['test'], *test)
   assert (dataset.name, len(dataset.classes)) == (name, 10)
   assert dataset.classes[2] == third
   check(dataset.splits['train'], *train)
@@ -102,6 +106,7 @@ def test_emnist_stands_upright_and_names_its_characters(
           )
   served('emnist', {'gzip.zip': path.read_bytes()})
   dataset = data.build('emnist', data_dir=tmp_path / 'sets', split=split)
+  check_declared(dataset, split=split)
   assert len(dataset.classes) == count
   assert {i: dataset.classes[i] for i in classes} == classes
   for part, (images, labels) in parts.items():

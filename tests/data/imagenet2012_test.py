@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import scipy.io
+from declaring import check_declared
 from PIL import Image
 from serving import file_of
 
@@ -126,6 +127,7 @@ def gray(example):
 def test_labels_are_in_the_order_of_wordnet_identifiers(tmp_path, monkeypatch):
   give(tmp_path, monkeypatch, archives())
   dataset = data.build('imagenet2012', data_dir=tmp_path, size=8)
+  check_declared(dataset, size=8)
   ordered = sorted(WNIDS)
   cranes = [f'crane ({WNIDS[3]})', f'crane ({WNIDS[4]})']
   assert [dataset.classes[ordered.index(w)] for w in WNIDS[3:6]] == [

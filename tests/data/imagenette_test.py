@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from PIL import Image
 from serving import offered
 
@@ -49,6 +50,7 @@ def test_folders_tell_split_and_class(tmp_path, monkeypatch):
   contents = {'imagenette2-160.tgz': tgz(photographs() | OTHERS)}
   with offered(tmp_path / 's', monkeypatch, imagenette.FILES, '160px', contents):
     dataset = data.build('imagenette', data_dir=tmp_path, size=32)
+  check_declared(dataset, size=32)
   assert dataset.classes[8:] == ('golf ball', 'parachute')
   for split, part in (('train', 'train'), ('test', 'val')):
     wanted = [v for name, v in PHOTOGRAPHS.items() if name.startswith(part)]

@@ -6,6 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import file_of, serve
 
 from convscan import data
@@ -83,6 +84,7 @@ def texts(dataset, split):
 
 def test_reviews_by_word(opened):
   dataset = opened(imdb_reviews, served_tar(opened.folder, REVIEWS), length=9)
+  check_declared(dataset, length=9)
   assert dataset.classes == ('neg', 'pos')
   assert dataset.license == 'None is named; its makers ask to be cited'
   assert texts(dataset, 'train') == [
@@ -128,6 +130,8 @@ def test_reviews_by_letter(opened, unit):
   assert texts(dataset, 'train')[0][0] == 'A fine, fine film.  Très bon!'
   assert dataset.splits['train'][0]['lengths'] == 29 + (unit == 'byte')
   assert (len(dataset.vocabulary) == 256) == (unit == 'byte')
+  if unit == 'byte':
+    check_declared(dataset, unit=unit, length=40)
 
 
 def test_news(opened):

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import file_of, serve
 
 from convscan import data
@@ -75,8 +76,10 @@ def check_windows(dataset, values, parts, length, horizon, targets):
       source[len(source)]
 
 
-def test_electricity(opened):
+def test_electricity(opened, monkeypatch):
   dataset = opened(electricity, text_of(LOAD).encode(), length=10, horizon=4)
+  monkeypatch.setattr(electricity.Electricity, 'COLUMNS', dataset.classes)
+  check_declared(dataset, length=10, horizon=4)
   assert dataset.classes == ('client0', 'client1', 'client2')
   train = LOAD[:5400]
   scaled = (LOAD - np.mean(train, axis=0)) / np.std(train, axis=0)
@@ -112,8 +115,12 @@ def test_a_client_that_uses_nothing_in_training(opened):
   np.testing.assert_allclose(last[0, 1], load[-1, 1] - 7)
 
 
-def test_climate_by_the_hour(opened):
+def test_climate_by_the_hour(opened, monkeypatch):
   dataset = opened(jena_climate, JENA.encode(), every=2, length=3, horizon=2)
+  columns = JENA.splitlines()[0].replace('"', '').split(',')[1:]
+  assert {*columns} <= {*jena_climate.JenaClimate.COLUMNS}
+  monkeypatch.setattr(jena_climate.JenaClimate, 'COLUMNS', columns)
+  check_declared(dataset, every=2, length=3, horizon=2)
   assert dataset.classes == ('T (degC)',)
   assert dataset.license == 'None is named'
   rows = [line.split(',')[1:] for line in JENA.splitlines()[1:]]

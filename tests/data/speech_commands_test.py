@@ -6,6 +6,7 @@ import wave
 
 import numpy as np
 import pytest
+from declaring import check_declared
 from serving import file_of, serve
 
 from convscan import data
@@ -101,6 +102,7 @@ def scale_of(sounds):
 
 def test_12_classes(opened):
   dataset = opened()
+  check_declared(dataset)
   assert dataset.classes[:3] == ('down', 'go', 'left')
   assert dataset.classes[10:] == ('_silence_', '_unknown_')
   noise = CLIPS['_background_noise_/pink_noise.wav']
@@ -127,6 +129,7 @@ def test_12_classes(opened):
 
 def test_every_word_is_a_class(opened):
   dataset = opened(num_classes=35)
+  check_declared(dataset, same_classes=False, num_classes=35)
   assert dataset.classes == ('cat', 'stop', 'yes')
   assert dataset.license == 'CC BY 4.0'
   train = [

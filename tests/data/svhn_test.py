@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 import scipy.io
+from declaring import check_declared
 from serving import offered
 
 from convscan import data
@@ -51,6 +52,7 @@ def parts(tmp_path, monkeypatch):
 
 def test_ten_means_zero(parts, tmp_path):
   dataset = data.build('svhn', data_dir=tmp_path)
+  check_declared(dataset)
   assert dataset.classes == tuple('0123456789')
   check(dataset.splits['train'], *parts[0]['train'])
   check(dataset.splits['test'], *parts[0]['test'])
@@ -60,6 +62,7 @@ def test_the_extra_images_follow_the_others(parts, tmp_path, monkeypatch):
   parts, contents = parts
   with offered(tmp_path / 'c', monkeypatch, svhn.FILES, 'extra', contents):
     dataset = data.build('svhn', data_dir=tmp_path, extra=True)
+  check_declared(dataset, extra=True)
   (images, digits), (more, more_digits) = parts['train'], parts['extra']
   images, digits = np.concatenate([images, more]), np.append(digits, more_digits)
   check(dataset.splits['train'], images, digits)

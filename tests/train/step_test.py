@@ -163,3 +163,42 @@ def test_auxiliary_losses_are_added_by_their_weight():
     )
     if head == 'main':
       assert float(metrics['loss'][0]) == pytest.approx(-log_p.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize('parts', [1, 4])
+def test_what_a_model_sows_into_losses_is_added_to_each_targets(parts):
+  model = arch.build(
+    'gru_lm', vocab_size=7, embedding_features=4, hidden_features=5, num_layers=1,
+    activation_penalty=2.0, temporal_penalty=3.0,
+  )  # fmt: skip
+  tx, rng = optax.sgd(1.0), np.random.default_rng(0)
+  tokens = rng.integers(0, 7, (BATCH, 7)).astype(np.int32)
+  batch = {'inputs': tokens[:, :-1], 'targets': tokens[:, 1:]}
+  batch['weights'] = np.ones((BATCH, 6), np.float32)
+  state = create_state(jax.random.key(0), batch['inputs'], {}, model=model, tx=tx)
+
+  def loss(params):
+    logits, found = model.apply(
+      {'params': params},
+      batch['inputs'],
+      train=True,
+      capture_intermediates=True,
+      mutable=['intermediates'],
+    )
+    outputs = found['intermediates']['layers_0']['__call__'][0][1]
+    chosen = jax.nn.log_softmax(logits)[
+      np.arange(BATCH)[:, None], np.arange(6), batch['targets']
+    ]
+    changes = outputs[:, 1:] - outputs[:, :-1]
+    plain = -chosen.mean()
+    return plain + 2 * (outputs**2).mean() + 3 * (changes**2).mean(), plain
+
+  task = tasks.get('language_model')
+  step = functools.partial(train_step, model=model, task=task, tx=tx)
+  new, metrics = jax.jit(functools.partial(step, accumulate_steps=parts))(state, batch)
+  grads, plain = jax.jit(jax.grad(loss, has_aux=True))(state.params)
+  expected = jax.tree.map(lambda p, g: p - g, state.params, grads)
+  for a, b in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+  # The metrics are of the logits alone.
+  assert mean([metrics])['loss'] == pytest.approx(float(plain), rel=1e-5)

@@ -258,3 +258,37 @@ def test_tokens_out_of_range_are_named() -> None:
     sample(model, variables, jax.random.key(0), TOKENS.at[0, 0].set(VOCAB), 3)
   with pytest.raises(ValueError, match=r'embedding_dropout_rate: got 1\.0, expected'):
     make('elman_lm', embedding_dropout_rate=1.0)
+
+
+@pytest.mark.parametrize('time', [1, TIME])
+def test_the_penalties_are_the_papers(time: int) -> None:
+  fields = dict(num_layers=2, dropout_rate=0.5, between_dropout_rate=0.3)
+  model, variables = make(
+    'lstm_lm', **fields, activation_penalty=2.0, temporal_penalty=3.0
+  )
+  _, sown = model.apply(
+    variables,
+    TOKENS[:, :time],
+    train=True,
+    rngs={'dropout': jax.random.key(1)},
+    mutable=['losses', 'intermediates'],
+    capture_intermediates=True,
+  )
+  (penalty,) = sown['losses']['penalty']
+  assert (penalty.shape, penalty.dtype) == ((BATCH, time), jnp.float32)
+  outputs = np.asarray(sown['intermediates']['layers_1']['__call__'][0][1], np.float64)
+  dropped = np.asarray(sown['intermediates']['dropout']['__call__'][-1], np.float64)
+  assert (dropped == 0).sum() > 0.2 * dropped.size
+  expected = 2 * (dropped**2).mean()
+  if time > 1:
+    expected += 3 * ((outputs[:, 1:] - outputs[:, :-1]) ** 2).mean()
+  close(penalty.mean(), expected)
+
+
+def test_penalties_are_of_training_alone() -> None:
+  model, variables = make('lstm_lm', activation_penalty=2.0)
+  for other, train in ((model, False), (model.clone(activation_penalty=0.0), True)):
+    _, sown = other.apply(variables, TOKENS, train=train, mutable=['losses'])
+    assert not sown
+  with pytest.raises(ValueError, match=r'temporal_penalty: got -1\.0, expected 0 or'):
+    make('lstm_lm', temporal_penalty=-1.0)
