@@ -71,6 +71,7 @@ class Skipping:
     self._logged: set[int] = set()
     self._stand_in = self._choose()
     self.lengths = getattr(source, 'lengths', None)
+    self.unit = getattr(source, 'unit', 'examples')
 
   def _choose(self) -> Example:
     """Returns the stand-in: the first that can be read of some examples."""
