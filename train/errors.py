@@ -82,7 +82,7 @@ def blame(key: str, *others: str) -> Iterator[None]:
   except ConfigError:
     raise
   except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as e:
-    for full in (key, *others):
+    for full in others:
       last = full.rpartition('.')[2]
       if str(e).startswith(f'{last} is '):
         raise ConfigError(f'{full}{str(e).removeprefix(last)}') from e

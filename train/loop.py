@@ -343,7 +343,7 @@ def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:
   """Returns the iterator over this process's rows of a run's training batches."""
   sequences.check_batches(config, dataset)
   key = 'length_buckets' if config.length_buckets else 'batch_size'
-  with blame(f'config.{key}', 'config.batch_size'):
+  with blame(f'config.{key}', 'config.batch_size', 'config.length_buckets'):
     return data.train_batches(
       dataset,
       config.batch_size,

@@ -1,5 +1,7 @@
 """What a dataset promises, compared with its first examples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -137,6 +139,14 @@ def test_splits_that_differ(changes, message):
   splits = {'train': one.splits['train'], 'test': other.splits['test']}
   with pytest.raises(ValueError, match=message):
     check(data.Dataset('mine', 'classification', ('a', 'b'), splits))
+
+
+def test_as_many_names_as_examples():
+  dataset = dataclasses.replace(of('tagging'), names={'test': ['a', 'b']})
+  message = r"names of 'test' are 2; expected 1, as many as there are examples"
+  with pytest.raises(ValueError, match=message):
+    check(dataset)
+  check(dataclasses.replace(of('tagging'), names={'test': ['a']}))
 
 
 def test_an_empty_split():

@@ -46,6 +46,9 @@ def keeps(*, data_dir=None):
 def wrong():
   return 3
 
+def alone():
+  return data.Dataset('birds', 'classification', ('low',), {'train': Songs(0, 9)})
+
 number = 3
 """
 CONFIG = """
@@ -182,6 +185,11 @@ def test_what_is_wrong_is_said_in_a_line(folder, arguments, line):
     ),
     ('birds.songs:needs', {}, r"can not be called: missing a required argument: 'path"),
     ('birds.songs:wrong', {}, r'which returns a int; expected a convscan\.data\.Datas'),
+    (
+      'birds.songs:alone',
+      {},
+      r"^dataset 'birds': splits are train; expected 'train' an",
+    ),
   ],
 )
 def test_what_can_not_be_opened_is_named(folder, name, options, message):

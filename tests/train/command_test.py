@@ -163,7 +163,10 @@ BAD = {
   'rate': (['--config.optimizer.learning_rate=nan'], ['learning_rate: nan']),
   'sample': (['--config.sample.length=0'], ['config.sample', 'length 0']),
   'data_dir': (['--config.data.data_dir=/proc/x'], ['config.data', '/proc/x']),
-  'too large': (['--config.batch_size=4000'], ['config.batch_size', '4000', '1438']),
+  'too large': (
+    ['--config.batch_size=4000'],
+    ['convscan: config.batch_size is 4000, but the training split of digits has only'],
+  ),
 }
 
 
