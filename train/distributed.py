@@ -39,8 +39,8 @@ def processes(
   SIGTERM, as a machine sends it that is about to be taken away, and Ctrl-C stop the
   run: the function that the block gets, called by every process after every step, says
   at one and the same step that it is to save and to raise `Stopped`. That becomes exit
-  status `stopped_status`, or 130 in the processes that got the Ctrl-C. A second Ctrl-C, or one before
-  the first step, ends the process at once.
+  status `stopped_status`, or 130 in the processes that got the Ctrl-C. A second Ctrl-C,
+  or one before the first step, ends the process at once.
 
   With several processes, one that fails ends without waiting for the others; they end
   by `heartbeat_seconds` with one message and status 1.

@@ -56,8 +56,8 @@ def claim(
     inputs: one example's input, for its shape and dtype.
 
   Raises:
-    ConfigError: the folder is a URL, can't be written, holds the run of another config or other
-      classes, or holds files that are not a run's. They are left as they are.
+    ConfigError: the folder is a URL, can't be written, holds the run of another config
+      or other classes, or holds files that are not a run's. They are left as they are.
   """
   if '://' in workdir:  # a folder `gs:` would be made here, and lost with this machine
     raise ConfigError(

@@ -33,7 +33,9 @@ def test_a_folder_that_cant_be_made(folder, why, tmp_path):
 
 def test_a_bucket_is_no_folder(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  with pytest.raises(ConfigError, match="^--workdir: 'gs://runs/a' is a URL; expected"):
+  with pytest.raises(
+    ConfigError, match=r'^--workdir: .gs://runs/a. is a URL; expected'
+  ):
     claim('gs://runs/a', digits_lenet.get_config(), ('a', 'b'), INPUTS)
   assert not list(tmp_path.iterdir())
 
