@@ -48,3 +48,14 @@ def test_the_jobset_is_one():
   assert mount['name'] == volume['name']
   (argument,) = container['args']
   assert argument.count(f'={mount["mountPath"]}/') == 1
+
+
+def test_the_task_tells_a_stopped_run_from_a_done_one():
+  task = yaml.safe_load((ROOT / 'launch/skypilot.yaml').read_text())
+  said = subprocess.check_output(
+    ['bash', '-c', task['run']],
+    env=os.environ | {'CONVSCAN_COMMAND': "printf '<%s>' 'a b'"},
+    text=True,
+  )
+  (status,) = task['resources']['job_recovery']['recover_on_exit_codes']
+  assert said == f'<a b><--stopped_status={status}>'
