@@ -55,7 +55,7 @@ done
 if [[ " $* " == *' convscan.train.main '* && " $* " != *' --stopped_status=75 '* ]]; then
   usage 'expected --stopped_status=75 in COMMAND, which else ends with 0 when preempted'
 fi
-command="export PATH=\$HOME/convscan/bin:\$PATH; exec$(printf ' %q' "$@")"
+command="export PATH=\$HOME/venv/bin:\$PATH; exec$(printf ' %q' "$@")"
 
 run() {
   if $dry; then

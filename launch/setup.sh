@@ -10,14 +10,18 @@ set -euo pipefail
 
 store=$1 folder=$2 extras=${3:-tpu}
 gcsfuse=3.11.2 # from 2.5.0 on it renames folders of a hierarchical namespace as one
-python=$HOME/convscan/bin/python
+python=$HOME/venv/bin/python
+
+install() { # waits for what a VM that has just started installs by itself
+  sudo apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --allow-downgrades "$1"
+}
 
 mount_bucket() {
   if [[ $(gcsfuse --version 2>/dev/null) != *" $gcsfuse "* ]]; then
     local deb=gcsfuse_${gcsfuse}_amd64.deb
     curl --fail --silent --show-error --location --output "/tmp/$deb" \
       "https://github.com/GoogleCloudPlatform/gcsfuse/releases/download/v$gcsfuse/$deb"
-    sudo apt-get install --yes --quiet --allow-downgrades "/tmp/$deb"
+    install "/tmp/$deb"
   fi
   sudo chown "$(id -u)" "$folder"
   # Nothing is remembered of the bucket: on large machines gcsfuse would do so for ever,
@@ -27,7 +31,8 @@ mount_bucket() {
 }
 
 mount_share() {
-  sudo apt-get install --yes --quiet nfs-common
+  sudo apt-get -o DPkg::Lock::Timeout=300 update --quiet
+  install nfs-common
   sudo mount -t nfs -o hard "$store" "$folder"
   sudo chmod a+rwx "$folder"
 }
@@ -61,7 +66,7 @@ if [[ ${#wheels[@]} != 1 || ! -f ${wheels[0]} ]]; then
 fi
 # The image's own Python may be older than convscan takes.
 python3 -m pip install --quiet --user uv
-[[ -x $python ]] || python3 -m uv venv --quiet --python 3.12 "$HOME/convscan"
+[[ -x $python ]] || python3 -m uv venv --quiet --python 3.12 "$HOME/venv"
 python3 -m uv pip install --quiet --python "$python" \
   --constraint "$folder/requirements.lock" "convscan[$extras] @ file://${wheels[0]}"
 # As JAX advises for v5e and later: the TPU starts sooner.

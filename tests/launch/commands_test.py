@@ -174,7 +174,7 @@ def test_a_dry_run_prints_what_gcloud_takes():
   assert {'--spot', '--valid-until-duration=6h', '--node-id=name'} < set(create)
   (command,) = [w.removeprefix('--command=') for w in run if 'command' in w]
   export, words = command.split('; ')
-  assert export == 'export PATH=$HOME/convscan/bin:$PATH'
+  assert export == 'export PATH=$HOME/venv/bin:$PATH'
   assert shlex.split(words) == [
     'exec', *RUN.split(), '--stopped_status=75', '--config.model.filters=(8, 16)'
   ]  # fmt: skip

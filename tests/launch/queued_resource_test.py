@@ -82,7 +82,7 @@ ONCE = ['copy', 'prepare', 'run']
     (['ACTIVE', 'SUSPENDING'], [1], 0, ['create', *ONCE, 'delete'] * 2),
     # The command's own failure, and a Ctrl-C on a host.
     ([], [2], 2, ['create', *ONCE, 'delete']),
-    ([], [130], 130, ['create', *ONCE, 'delete']),
+    (['ACTIVE', 'SUSPENDING'], [130], 130, ['create', *ONCE, 'delete']),
     (['FAILED'], [], 1, ['create', 'delete']),
   ],
 )
