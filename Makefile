@@ -26,8 +26,8 @@ test: $(VENV)/installed-dev
 test-long: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 -m long $(TESTS)
 
-peers: $(VENV)/installed-peers
-	$(BIN)/python -m pytest -n 2 $(or $(TESTS),tests/peers)
+peers: $(VENV)/installed-peers $(VENV)/installed-skypilot
+	SKYPILOT_PYTHON="$(CURDIR)/$(VENV)/skypilot/bin/python" $(BIN)/python -m pytest -n 2 $(or $(TESTS),tests/peers)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -61,4 +61,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 $(VENV)/installed-peers: $(VENV)/installed-dev
 	$(INSTALL) '.[peers]'
+	@touch $@
+
+# Apart, since it needs older packages than the peers do.
+$(VENV)/installed-skypilot: $(BIN)/python Makefile
+	$(BIN)/python -m venv $(VENV)/skypilot
+	$(VENV)/skypilot/bin/python -m pip install --quiet --disable-pip-version-check \
+	  skypilot==0.14.1
 	@touch $@

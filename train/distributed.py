@@ -32,14 +32,15 @@ def processes(
   num_processes: int | None,
   process_id: int | None,
   heartbeat_seconds: int,
+  stopped_status: int = 0,
 ) -> Iterator[Callable[[int], bool]]:
   """Joins the processes of a run for a block, and gives it the end that they agree on.
 
   SIGTERM, as a machine sends it that is about to be taken away, and Ctrl-C stop the
   run: the function that the block gets, called by every process after every step, says
   at one and the same step that it is to save and to raise `Stopped`. That becomes exit
-  status 0, or 130 in the processes that got the Ctrl-C. A second Ctrl-C, or one before
-  the first step, ends the process at once.
+  status `stopped_status`, or 130 in the processes that got the Ctrl-C. A second Ctrl-C,
+  or one before the first step, ends the process at once.
 
   With several processes, one that fails ends without waiting for the others; they end
   by `heartbeat_seconds` with one message and status 1.
@@ -53,6 +54,8 @@ def processes(
     num_processes: how many processes there are; None likewise.
     process_id: which of them this is; None likewise.
     heartbeat_seconds: a process that was silent for this long is dead.
+    stopped_status: the exit status after SIGTERM. It is another than 0 where what
+      started the run takes 0 for its end, and does not start it again.
 
   Raises:
     ConfigError: the arguments do not name a process of a group.
@@ -63,13 +66,15 @@ def processes(
     'process_id': process_id,
   }
   _check(distributed, given, heartbeat_seconds)
+  if not 0 <= stopped_status <= 125:
+    raise ConfigError(f'--stopped_status: {stopped_status}; expected 0 to 125')
   stop = _Stop(distributed)
   try:
     if distributed:
       _start({k: v for k, v in given.items() if v is not None}, heartbeat_seconds)
     yield stop
   except Stopped:
-    sys.exit(stop.status)
+    sys.exit(stop.status or stopped_status)
   except Exception as e:
     if not distributed or _process_count() == 1:
       raise

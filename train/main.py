@@ -25,6 +25,9 @@ PROCESS_ID = flags.DEFINE_integer('process_id', None, 'which one this is, from 0
 HEARTBEAT_SECONDS = flags.DEFINE_integer(
   'heartbeat_seconds', 30, 'the silence after which a process counts as dead'
 )
+STOPPED_STATUS = flags.DEFINE_integer(
+  'stopped_status', 0, 'the exit status of a run that SIGTERM stopped, and that goes on'
+)
 
 
 def main(config: ConfigDict, workdir: str) -> None:
@@ -36,6 +39,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     NUM_PROCESSES.value,
     PROCESS_ID.value,
     HEARTBEAT_SECONDS.value,
+    STOPPED_STATUS.value,
   ) as stop:
     from .loop import train_and_evaluate  # flags are checked before jax is loaded
 

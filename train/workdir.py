@@ -61,9 +61,14 @@ def claim(
     inputs: one example's input, for its shape and dtype.
 
   Raises:
-    ConfigError: the folder can't be written, holds the run of another config or other
-      classes, or holds files that are not a run's. They are left as they are.
+    ConfigError: the folder is a URL, can't be written, holds the run of another config
+      or other classes, or holds files that are not a run's. They are left as they are.
   """
+  if '://' in workdir:  # a folder `gs:` would be made here, and lost with this machine
+    raise ConfigError(
+      f'--workdir: {workdir!r} is a URL; expected a folder. Mount the bucket, as '
+      'docs/cloud_tpu.md says'
+    )
   form = {'shape': list(inputs.shape), 'dtype': str(inputs.dtype)}
   ours = json.loads(config_json(config))
   noted = {'classes': list(classes), 'inputs': form}

@@ -26,7 +26,9 @@ def undisturbed(tmp_path_factory):
   ('number', 'status', 'flags'),
   [
     (signal.SIGTERM, 0, []),
+    (signal.SIGTERM, 75, ['--stopped_status=75']),
     (signal.SIGINT, 130, []),
+    pytest.param(signal.SIGINT, 130, ['--stopped_status=75'], marks=pytest.mark.long),
     pytest.param(signal.SIGTERM, 0, ['--nodistributed'], marks=pytest.mark.long),
     pytest.param(signal.SIGINT, 130, ['--nodistributed'], marks=pytest.mark.long),
   ],
@@ -79,6 +81,7 @@ def test_a_dead_process_ends_the_other_within_the_heartbeat(tmp_path, dead):
   [
     (['--num_processes=2'], '--coordinator_address, --num_processes and'),
     (['--heartbeat_seconds=0'], '--heartbeat_seconds: 0; expected 1 or more'),
+    (['--stopped_status=256'], '--stopped_status: 256; expected 0 to 125'),
     (
       ['--coordinator_address=localhost:1', '--num_processes=2', '--process_id=2'],
       '--process_id: 2; expected 0 to 1',

@@ -31,6 +31,15 @@ def test_a_folder_that_cant_be_made(folder, why, tmp_path):
   assert (tmp_path / 'file').read_text() == 'mine'
 
 
+def test_a_bucket_is_no_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(
+    ConfigError, match=r'^--workdir: .gs://runs/a. is a URL; expected'
+  ):
+    claim('gs://runs/a', digits_lenet.get_config(), ('a', 'b'), INPUTS)
+  assert not list(tmp_path.iterdir())
+
+
 def _claim(workdir, **changes):
   config = digits_lenet.get_config()
   config.update_from_flattened_dict(changes)
