@@ -11,8 +11,8 @@ The same are the optimizer, 20 epochs of warm-up and 300 in all, mixup and CutMi
 smoothing, stochastic depth and layer scale. Others are: RandAugment is torchvision's,
 of magnitude 9 without a deviation of 0.5, and fills with black; what is erased becomes
 the mean colour, not noise; the moving averages follow faster at first, and keep 0.9999
-of themselves only in the last epochs (see `train.step.average`); and what is computed
-in bfloat16.
+of themselves only in the last epochs (see `train.step.average`); initial weights are
+those of the layers here; and what is computed in bfloat16.
 """
 
 from ml_collections import ConfigDict

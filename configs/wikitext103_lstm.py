@@ -7,11 +7,12 @@ Published: perplexities of 36.0 on the validation and 36.4 on the test split; th
 that "Fast Parametric Learning with Activation Memorization" compares with, in
 https://arxiv.org/abs/1803.10049. Not trained here.
 
-The same are the network, one layer of 2,048 with its embeddings tied to the 267,735
-words' scores, the dropout of its inputs, batches of 512 and windows of 100 words with
-the state carried. The optimizer, its schedule, clipping and the number of epochs are
-chosen here; what is computed in bfloat16; and an evaluation reads windows of 100 words,
-each word after 50 others or more.
+One layer of 2,048 with its embeddings tied to the 267,735 words' scores, the dropout of
+its inputs, and batches of 512 windows of 100 words, with the state carried, are meant
+to be the paper's, which comes without code: compare them before a result. The
+optimizer, its schedule, clipping and the number of epochs are chosen here, and what is
+computed in bfloat16. An evaluation reads windows of 100 words, each word after 50
+others or more.
 """
 
 from ml_collections import ConfigDict
