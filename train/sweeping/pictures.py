@@ -1,0 +1,1 @@
+def draw(root, rows, metric): return []
