@@ -79,8 +79,6 @@ NUM_TRIALS = flags.DEFINE_integer('num_trials', 20, 'of a --sampler', 1)
 SAMPLER_SEED = flags.DEFINE_integer('sampler_seed', 0, 'of a --sampler', 0)
 
 
-
-
 def main(config: ConfigDict, workdir: str) -> None:
   """Runs the sweep, and says how its trials stand."""
   path = os.path.abspath(config_flags.get_config_filename(flags.FLAGS['config']))
@@ -112,7 +110,9 @@ def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> 
   from .sweeping.printing import commands
 
   if SAMPLER.value:
-    raise ConfigError('--launcher=print: expected no --sampler, which waits for results')
+    raise ConfigError(
+      '--launcher=print: expected no --sampler, which waits for results'
+    )
   listed = plan.make_trials(call(path, 'sweep'), config, common)
   ended = ('finished', 'stopped')
   left = [trial for trial in listed if trials.state(root, trial.name) not in ended]
@@ -193,7 +193,7 @@ def _report(root: str, rows: list[table.Row], metric: table.Metric) -> None:
   print(table.as_text(rows, metric))
   files = [(table.write_csv(root, rows, metric), 'the table')]
   files += [(drawn, 'figure') for drawn in pictures.draw(root, rows, metric)]
-  write_hparams(root, rows, metric)
+  write_hparams(rows, root, metric)
   print(f'results in {root}')
   for file, what in files:
     print(f'  {os.path.basename(file):26} {what}')

@@ -91,7 +91,7 @@ class Driver:
     self._root, self._source, self._launcher, self._job = root, source, launcher, job
     self._parallel, self._metric, self._stopper = parallel, metric, stopper
     self._screen = screen
-    self._known: list[Trial] = []
+    self._known: dict[str, Trial] = {}
     self._running: dict[str, Trial] = {}
     self._rows: dict[str, Row] = {}
 
@@ -111,16 +111,16 @@ class Driver:
           exhausted = True
         elif trial.name not in self._running:
           self._begin(trial)
-        passed = passed or any(map(self._has_begun, self._known))
+        passed = passed or any(map(self._has_begun, self._known.values()))
       ended = self._launcher.wait(_POLL_SECONDS)
       self._look(ended)
       if not passed:
-        passed = any(map(self._has_begun, self._known))
+        passed = any(map(self._has_begun, self._known.values()))
         self._check_first(ended)
     return list(self._rows.values())
 
   def _begin(self, trial: Trial) -> None:
-    self._known.append(trial)
+    self._known[trial.name] = trial
     row = self._rows[trial.name] = read_row(self._root, trial, self._metric)
     if row.state in ('finished', 'stopped'):
       self._source.tell(row)

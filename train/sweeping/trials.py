@@ -118,7 +118,9 @@ def state(root: str, name: str) -> str:
     return 'running'
   if os.path.exists(path(root, name, 'stop')):
     return 'stopped'
-  return 'interrupted' if os.path.exists(os.path.join(workdir, 'config.json')) else noted
+  return (
+    'interrupted' if os.path.exists(os.path.join(workdir, 'config.json')) else noted
+  )
 
 
 def reason(root: str, name: str, state: str) -> str:
