@@ -124,6 +124,8 @@ def _sampled(
 ) -> Source:
   from .sweeping.sampling import Sampled
 
+  assert SAMPLER.value is not None
+
   space = call(path, 'space')
   plan.remember(root, config, space=f'space() = {space}')
   return Sampled(
@@ -202,7 +204,7 @@ def _report(root: str, rows: list[table.Row], metric: table.Metric) -> None:
   if said := table.failures(root, rows):
     failed = sum(row.state == 'failed' for row in rows)
     raise RunError(
-      f'{failed} of {len(rows)} trials failed; the same command tries them again\n{said}'
+      f'{failed} of {len(rows)} trials failed; the same command tries again\n{said}'
     )
 
 

@@ -16,8 +16,6 @@ from .table import Metric, Row, swept, titles
 _BEST, _OTHER = '#c2410c', '#5b7f9f'
 # Values whose largest is so many times the smallest are on a logarithmic axis.
 _LOG_FROM = 10
-# Up to so many values of a key are marked on its axis, each.
-_FEW = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +37,26 @@ class Scale:
     """Whether they are numbers."""
     return _numeric(self.values)
 
+  @property
+  def label(self) -> str:
+    """What stands beside the axis."""
+    return f'{self.title} (log)' if self.log else self.title
+
   def position(self, value: Any) -> float:
     """Returns where a value is, a number of no unit."""
     if not self.numeric:
       return self.values.index(value)
     return float(np.log10(value)) if self.log else float(value)
 
+  def _crowded(self) -> bool:
+    places = [self.position(value) for value in self.values]
+    gaps = np.diff(places)
+    return len(gaps) > 0 and min(gaps) < 0.08 * (places[-1] - places[0])
+
   def ticks(self) -> list[tuple[float, str]]:
     """Returns the places to mark, and what stands there."""
     marked = self.values
-    if self.numeric and len(marked) > _FEW:
+    if self.numeric and self._crowded():
       locator: Any = LogLocator(numticks=6) if self.log else MaxNLocator(5)
       low, high = min(marked), max(marked)
       marked = [t for t in locator.tick_values(low, high) if low <= t <= high]
@@ -112,7 +120,7 @@ def parallel_coordinates(
     [scale.position(row.trial.overrides.get(key)) for row in rows]
     for key, scale in scales.items()
   ]
-  marks = [(scale.title, scale.ticks()) for scale in scales.values()]
+  marks = [(scale.label, scale.ticks()) for scale in scales.values()]
   last = make_scale(metric.name, [_value(row) for row in rows])
   sign = 1 if metric.mode == 'max' else -1
   columns.append([sign * last.position(_value(row)) for row in rows])
@@ -123,7 +131,7 @@ def parallel_coordinates(
     figure = Figure(figsize=(1.6 + 1.9 * len(columns), 4.6), layout='constrained')
     axes = figure.subplots()
     heights = []
-    for x, (column, (title, ticks)) in enumerate(zip(columns, marks, strict=True)):
+    for x, (column, (_, ticks)) in enumerate(zip(columns, marks, strict=True)):
       places = [*column, *(place for place, _ in ticks)]
       low, span = min(places), max(places) - min(places) or 1.0
       heights.append([(place - low) / span for place in column])
@@ -131,14 +139,15 @@ def parallel_coordinates(
       for place, label in ticks:
         axes.annotate(label, (x, (place - low) / span), xytext=(-5, 0), va='center',
                       ha='right', textcoords='offset points', fontsize=9, zorder=4,
-                      bbox={'fc': 'white', 'ec': 'none', 'pad': 1, 'alpha': 0.8})  # fmt: skip
+                      bbox={'fc': 'white', 'ec': 'none', 'pad': 1,
+                            'alpha': 0.8})  # fmt: skip
     for i, path in enumerate(np.array(heights).T):
       best = i == len(rows) - 1
       axes.plot(path, color=_BEST if best else colours[i], lw=3 if best else 1.4,
                 alpha=1.0 if best else 0.75, zorder=3 if best else 2,
-                label=f'the best: {_shown(_value(rows[i]))}' if best else None)  # fmt: skip
+                label=f'best: {_shown(_value(rows[i]))}' if best else None)  # fmt: skip
     names = [title for title, _ in marks]
-    turned = max(map(len, names)) > 16
+    turned = max(map(len, names)) > 20
     axes.set_xticks(range(len(names)), names, rotation=20 if turned else 0,
                     ha='right' if turned else 'center')  # fmt: skip
     axes.set(yticks=[], xlim=(-0.55, len(names) - 0.8), ylim=(-0.06, 1.06))
@@ -182,8 +191,9 @@ def metric_by_parameter(
       ticks = scale.ticks()
       crowded = sum(len(label) + 1 for _, label in ticks) > 34
       axes.set_xticks([t for t, _ in ticks], [label for _, label in ticks],
-                      rotation=35 if crowded else 0, ha='right' if crowded else 'center')  # fmt: skip
-      axes.set(xlabel=f'{scale.title} (log)' if scale.log else scale.title)
+                      rotation=35 if crowded else 0,
+                      ha='right' if crowded else 'center')  # fmt: skip
+      axes.set(xlabel=scale.label)
       axes.margins(x=0.12)
       if log:
         axes.set_yscale('log')

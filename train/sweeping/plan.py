@@ -197,8 +197,8 @@ def remember(
         f'config.{k} is {there.get(k)!r} there and {here.get(k)!r} here' for k in differ
       )
       raise ConfigError(
-        f'--workdir: {root!r} holds the sweep of another config: {values}. Give another '
-        '--workdir, or the same values'
+        f'--workdir: {root!r} holds the sweep of another config: {values}. Give '
+        'another --workdir, or the same values'
       )
     if noted['space'] != space:
       raise ConfigError(

@@ -47,7 +47,9 @@ def _shell(names: Sequence[str], lines: Sequence[list[str]]) -> str:
 
 
 def _slurm(names: Sequence[str], lines: Sequence[list[str]]) -> str:
-  cases = [f'  {i}) {shlex.join([*line, _ALONE])} ;;' for i, line in enumerate(lines)]
+  cases = [
+    f'  {i}) exec {shlex.join([*line, _ALONE])} ;;' for i, line in enumerate(lines)
+  ]
   return '\n'.join([
     '#!/bin/bash',
     '#SBATCH --job-name=convscan-sweep',

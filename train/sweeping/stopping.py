@@ -54,7 +54,7 @@ def rungs(min_steps: int, factor: int, num_steps: int) -> list[int]:
 def loses_rung(
   name: str, curves: Mapping[str, Curve], rung: int, factor: int
 ) -> bool | None:
-  """Returns whether successive halving stops a trial at a rung, None before it is there.
+  """Returns whether halving stops a trial at a rung; None before it is there.
 
   At its first value at or after the rung, it goes on if it is among the best 1 of
   `factor` of the trials that have come there so far, itself included, or is the best of
@@ -122,9 +122,10 @@ class Stopper:
         return f'below the median at step {step}'
       return ''
     for rung in self._rungs:
-      if rung <= step and self._first((name, rung)):
-        if loses_rung(name, curves, rung, self._factor):
-          return f'not among the best 1 of {self._factor} at step {rung}'
+      if rung > step or not self._first((name, rung)):
+        continue
+      if loses_rung(name, curves, rung, self._factor):
+        return f'not among the best 1 of {self._factor} at step {rung}'
     return ''
 
   def _first(self, point: tuple[str, int]) -> bool:
