@@ -78,7 +78,10 @@ def make_scale(title: str, values: Sequence[Any]) -> Scale:
     distinct = sorted(set(values))
     log = distinct[0] > 0 and distinct[-1] >= _LOG_FROM * distinct[0]
     return Scale(title, distinct, log)
-  return Scale(title, sorted(set(values), key=str), False)
+  try:
+    return Scale(title, sorted(set(values)), False)
+  except TypeError:  # of several types
+    return Scale(title, sorted(set(values), key=str), False)
 
 
 def draw(root: str, rows: Sequence[Row], metric: Metric) -> list[str]:
@@ -124,7 +127,12 @@ def parallel_coordinates(
   last = make_scale(metric.name, [_value(row) for row in rows])
   sign = 1 if metric.mode == 'max' else -1
   columns.append([sign * last.position(_value(row)) for row in rows])
-  marks.append((metric.name, [(sign * place, label) for place, label in last.ticks()]))
+  marks.append(
+    (
+      f'{metric.name}\n(better is higher)',
+      [(sign * place, label) for place, label in last.ticks()],
+    )
+  )
   # Colours go by the order of trials: a few bad ones leave the others apart.
   colours = matplotlib.colormaps['viridis'](np.linspace(0.95, 0.0, len(rows)))
   with matplotlib.rc_context(STYLE | {'axes.grid': False}):
@@ -147,7 +155,7 @@ def parallel_coordinates(
                 alpha=1.0 if best else 0.75, zorder=3 if best else 2,
                 label=f'best: {_shown(_value(rows[i]))}' if best else None)  # fmt: skip
     names = [title for title, _ in marks]
-    turned = max(map(len, names)) > 20
+    turned = max(map(len, [*titles(list(scales)), metric.name])) > 20
     axes.set_xticks(range(len(names)), names, rotation=20 if turned else 0,
                     ha='right' if turned else 'center')  # fmt: skip
     axes.set(yticks=[], xlim=(-0.55, len(names) - 0.8), ylim=(-0.06, 1.06))
