@@ -88,13 +88,15 @@ def main(config: ConfigDict, workdir: str) -> None:
   if LAUNCHER.value == 'print':
     _print(config, path, root, common)
     return
-  plan.check_folder(root)
+  listed = []
+  if not SAMPLER.value:
+    listed = plan.make_trials(call(path, 'sweep'), config, common)
+  plan.check_folder(root, [trial.name for trial in listed])
   with alone(root):
     source: Source
     if SAMPLER.value:
       source, total = _sampled(config, path, root, common, metric), NUM_TRIALS.value
     else:
-      listed = plan.make_trials(call(path, 'sweep'), config, common)
       if said := plan.remember(root, config, listed):
         print(said)
       source, total = Listed(listed), len(listed)

@@ -151,14 +151,17 @@ def differences(config: ConfigDict, other: ConfigDict) -> dict[str, Any]:
   }
 
 
-def check_folder(root: str) -> None:
-  """Refuses a folder that holds something else than a sweep, or that can't be made."""
+def check_folder(root: str, names: Iterable[str] = ()) -> None:
+  """Refuses a folder that holds something else than a sweep, or that can't be made.
+
+  Trials of these names may be there: printed commands write no more than their runs.
+  """
   try:
     os.makedirs(root, exist_ok=True)
-    held = sorted(os.listdir(root))
+    held = sorted(set(os.listdir(root)) - {'trials', *names})
   except OSError as e:
     raise ConfigError(f'--workdir: {root!r}: {e.strerror}') from e
-  if held not in ([], ['trials']) and 'sweep.json' not in held:
+  if held and 'sweep.json' not in held:
     raise ConfigError(
       f'--workdir: {root!r} is no sweep, but holds {", ".join(held[:4])}. '
       'Give a new or empty folder'
