@@ -201,7 +201,6 @@ def test_a_killed_machine_s_trials_move_to_another(tmp_path):
     'RAY_AUTH_MODE': 'token',
     'RAY_AUTH_TOKEN_PATH': str(token),
     'RAY_USAGE_STATS_ENABLED': '0',
-    'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0',  # on loopback
   }
   ray = os.path.join(os.path.dirname(sys.executable), 'ray')
   with socket.socket() as s:
@@ -217,7 +216,8 @@ def test_a_killed_machine_s_trials_move_to_another(tmp_path):
     )
     for mark, role in zip(marks, roles, strict=True):
       name, _, value = mark.partition('=')
-      command = [ray, 'start', *role, '--num-cpus=1', '--block', '--min-worker-port=0']
+      command = [ray, 'start', *role, '--num-cpus=1', '--block']
+      command += ['--min-worker-port=0', '--max-worker-port=0']  # any that are free
       command += ['--object-store-memory=100000000']
       with open(tmp_path / f'node{len(nodes)}', 'w') as log:
         nodes.append(

@@ -51,7 +51,7 @@ class Scale:
   def _crowded(self) -> bool:
     places = [self.position(value) for value in self.values]
     gaps = np.diff(places)
-    return len(gaps) > 0 and min(gaps) < 0.08 * (places[-1] - places[0])
+    return bool(np.any(gaps < 0.08 * (places[-1] - places[0])))
 
   def ticks(self) -> list[tuple[float, str]]:
     """Returns the places to mark, and what stands there."""
