@@ -1,5 +1,6 @@
 """One trial as a real process: how it fails, is tried again, is stopped, and ends."""
 
+import concurrent.futures
 import contextlib
 import json
 import multiprocessing
@@ -7,7 +8,6 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 import time
 
 import pytest
@@ -18,6 +18,7 @@ from convscan.train.sweeping import table, trials
 from convscan.train.sweeping.driver import Driver, Listed, alone
 from convscan.train.sweeping.plan import Trial
 from convscan.train.sweeping.screen import Screen
+from convscan.train.sweeping.stopping import Stopper
 
 LOSS = table.make_metric('eval/loss')
 QUICK = {'num_train_steps': 2, 'optimizer.warmup_steps': 0}
@@ -51,41 +52,46 @@ def test_what_fails_is_tried_again_and_reported_with_its_log(tmp_path):
   assert 'not finite' in said
 
 
-class InProcess:
-  """A launcher that runs trials here, one after the other, as they are waited for."""
+class Threaded:
+  """A launcher that runs trials in a thread here, one after the other."""
 
-  def __init__(self):
-    self.jobs = []
+  def __enter__(self):
+    self._running = {}
+    self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    return self
+
+  def __exit__(self, *unused):
+    self._pool.shutdown()
 
   def slots(self):
     return 1
 
   def start(self, job):
-    self.jobs.append(job)
+    self._running[self._pool.submit(trials.run, job)] = job.trial.name
 
   def wait(self, seconds):
-    if not self.jobs:
-      return {}
-    job = self.jobs.pop(0)
-    trials.run(job)
-    return {job.trial.name: ''}
+    done, _ = concurrent.futures.wait(
+      self._running, seconds, concurrent.futures.FIRST_COMPLETED
+    )
+    return {self._running.pop(future): '' for future in done}
 
 
 def test_a_config_that_can_not_be_is_tried_once_and_ends_the_sweep(tmp_path):
   (tmp_path / 'trials').mkdir()
   listed = [Trial(f'trial{i}', {'batch_size': -i}) for i in (1, 2)]
-  driver = Driver(
-    root=str(tmp_path),
-    source=Listed(listed),
-    launcher=InProcess(),
-    job=lambda t: _job(tmp_path, t.overrides, retries=2, name=t.name),
-    parallel=2,
-    metric=LOSS,
-    stopper=None,
-    screen=Screen(LOSS, 2),
-  )
-  with pytest.raises(ConfigError, match='the first trial can not be run') as raised:
-    driver.run()
+  with Threaded() as launcher:
+    driver = Driver(
+      root=str(tmp_path),
+      source=Listed(listed),
+      launcher=launcher,
+      job=lambda t: _job(tmp_path, t.overrides, retries=2, name=t.name),
+      parallel=2,
+      metric=LOSS,
+      stopper=None,
+      screen=Screen(LOSS, 2),
+    )
+    with pytest.raises(ConfigError, match='the first trial can not be run') as raised:
+      driver.run()
   assert 'config.batch_size: -1' in str(raised.value)
   noted = json.loads((tmp_path / 'trials' / 'trial1.json').read_text())
   assert [attempt['status'] for attempt in noted['attempts']] == [2]
@@ -105,26 +111,38 @@ def test_a_config_file_that_has_changed_is_not_run(tmp_path):
   assert _attempts(tmp_path) == []
 
 
-def test_what_is_stopped_saves_and_stays_stopped(tmp_path):
-  job = _job(tmp_path, {'num_train_steps': 100_000, 'log_every_steps': 5})
-  metrics = tmp_path / 'trial' / 'metrics.jsonl'
+def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
+  (tmp_path / 'trials').mkdir()
+  # The first comes to the rung and ends; the second is worse there, and would go on.
+  listed = [
+    Trial('good', {'num_train_steps': 30}),
+    Trial('bad', {'num_train_steps': 1_000_000, 'optimizer.learning_rate': 1e-9}),
+  ]
+  evaluated = {'eval_every_steps': 20}
 
-  def stop():
-    while not metrics.exists() or not metrics.read_text():
-      time.sleep(0.05)
-    assert trials.state(str(tmp_path), 'trial') == 'running'
-    trials.request_stop(str(tmp_path), 'trial', 'enough')
+  def drive():
+    driver = Driver(
+      root=str(tmp_path),
+      source=Listed(listed),
+      launcher=launcher,
+      job=lambda t: _job(tmp_path, t.overrides | evaluated, name=t.name),
+      parallel=1,
+      metric=LOSS,
+      stopper=Stopper('halving', min_steps=20, factor=2, num_steps=30),
+      screen=Screen(LOSS, 2),
+    )
+    return driver.run()
 
-  thread = threading.Thread(target=stop)
-  thread.start()
-  assert trials.run(job) == 'stopped'
-  thread.join()
-  (attempt,) = _attempts(tmp_path)
-  assert attempt['status'] == 0
-  assert list((tmp_path / 'trial' / 'checkpoints').iterdir())
-  assert trials.run(job) == 'stopped'
-  assert len(_attempts(tmp_path)) == 1
-  assert trials.reason(str(tmp_path), 'trial', 'stopped') == 'enough'
+  with Threaded() as launcher:
+    rows = drive()
+    assert [row.state for row in rows] == ['finished', 'stopped']
+    assert rows[1].reason == 'not among the best 1 of 2 at step 20'
+    (attempt,) = trials.record(str(tmp_path), 'bad')['attempts']
+    assert attempt['status'] == 0  # it saved
+    assert 20 <= rows[1].step < 1_000_000
+    assert list((tmp_path / 'bad' / 'checkpoints').iterdir())
+    assert [row.state for row in drive()] == ['finished', 'stopped']
+  assert len(trials.record(str(tmp_path), 'bad')['attempts']) == 1
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
