@@ -93,6 +93,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     listed = plan.make_trials(call(path, 'sweep'), config, common)
   plan.check_folder(root, [trial.name for trial in listed])
   with alone(root):
+    trials.unpause(root)
     source: Source
     if SAMPLER.value:
       source, total = _sampled(config, path, root, common, metric), NUM_TRIALS.value
@@ -180,7 +181,14 @@ def _drive(
   try:
     with _ended_by_sigterm(), RayLauncher(root, resources, LOOPBACK.value) as launcher:
       driver = Driver(root, source, launcher, job, parallel, metric, stopper, screen)
-      return driver.run()
+      try:
+        return driver.run()
+      except KeyboardInterrupt:
+        screen.clear()
+        print(
+          'stopping: trials that run save first; the same command goes on', flush=True
+        )
+        raise
   finally:
     screen.clear()
 

@@ -39,7 +39,7 @@ class RayLauncher:
 
   def __init__(self, root: str, resources: dict[str, float], loopback: bool) -> None:
     self.address = os.environ.get('RAY_ADDRESS', '')
-    self._resources = resources
+    self._root, self._resources = root, resources
     self._running: dict[Any, str] = {}
     _set_environment(root, self.address, loopback)
     try:
@@ -115,19 +115,20 @@ class RayLauncher:
         self._ray.get(reference)
         ended[name] = ''
       except self._ray.exceptions.RayError as e:
-        ended[name] = str(e).strip().splitlines()[-1]
+        ended[name] = (str(e).strip() or type(e).__name__).splitlines()[-1]
     return ended
 
   def close(self) -> None:
     """Has trials that run save and end, then ends what was started here."""
-    ray, deadline = self._ray, time.monotonic() + _END_SECONDS
+    deadline = time.monotonic() + _END_SECONDS
     try:
-      for reference in self._running:
-        ray.cancel(reference)
+      # On disk, as all else: what Ray raises in a worker to cancel a task is lost where
+      # Ctrl-C is ignored, as in what a shell starts in the background.
       while self._running and time.monotonic() < deadline:
+        trials.pause(self._root)
         self.wait(1)
     finally:
-      ray.shutdown()
+      self._ray.shutdown()
 
   def _have(self) -> str:
     have = self._ray.cluster_resources()
@@ -146,6 +147,9 @@ def _set_environment(root: str, address: str, loopback: bool) -> None:
     'RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO': '0',  # what is said today by a warning
   }
   if not address:
+    # It counts what all programs take, and of ours sees the workers, not the trials:
+    # when others take the memory it kills what takes none.
+    ours['RAY_memory_monitor_refresh_ms'] = '0'
     if loopback:
       # Ray replaces 127.0.0.1, where it is given, by the machine's own address, but
       # not where it is not for clusters; the name is from when Linux alone was.

@@ -95,6 +95,21 @@ def request_stop(root: str, name: str, why: str) -> None:
   write(path(root, name, 'stop'), json.dumps({'reason': why}) + '\n')
 
 
+def pause(root: str) -> None:
+  """Has all trials of a sweep save and end, for now."""
+  write(_paused(root), '')
+
+
+def unpause(root: str) -> None:
+  """Has trials run again that are started from here on."""
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(_paused(root))
+
+
+def _paused(root: str) -> str:
+  return os.path.join(root, 'trials', 'pause')
+
+
 def note_failure(job: 'Job', why: str) -> None:
   """Notes that a trial failed whose worker was lost, and can not say so."""
   noted = record(job.root, job.trial.name)
@@ -185,11 +200,13 @@ def run(job: Job) -> str:
         noted |= {'state': 'failed', 'reason': f'{job.config} has changed meanwhile'}
       elif os.path.exists(path(root, name, 'stop')):
         noted |= {'state': 'stopped'}
+      elif os.path.exists(_paused(root)):
+        noted |= {'state': 'interrupted' if noted['attempts'] else 'waiting'}
       else:
         _attempt(job, noted, held)
         _judge(job, noted, left)
       _note(job, noted)
-      if noted['state'] in ('finished', 'stopped', 'failed'):
+      if noted['state'] != 'running':
         break
   return noted['state']
 
@@ -202,6 +219,8 @@ def _judge(job: Job, noted: dict[str, Any], left: int) -> None:
     noted |= {'state': 'finished', 'reason': ''}
   elif os.path.exists(path(root, name, 'stop')):
     noted |= {'state': 'stopped', 'reason': ''}
+  elif os.path.exists(_paused(root)):
+    noted |= {'state': 'interrupted', 'reason': ''}
   else:
     if status == 0:
       last = max((m['step'] for m in read(workdir)), default=0)
@@ -226,6 +245,9 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
     'ended': None,
     'status': None,
   }
+  for lost in noted['attempts']:
+    if lost['ended'] is None:  # its worker was killed: the log says when it wrote last
+      lost['ended'] = os.path.getmtime(path(root, name, 'log'))
   noted['state'] = 'running'
   noted['attempts'].append(attempt)
   _note(job, noted)
@@ -240,24 +262,24 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
       stderr=subprocess.STDOUT,
       cwd=job.cwd if os.path.isdir(job.cwd) else None,
       env=os.environ | job.environment,
+      start_new_session=True,  # Ctrl-C is for the driver, which then ends us
       pass_fds=[held],  # so that the lock is held as long as the process lives
     )
     try:
-      attempt['status'] = _wait(process, path(root, name, 'stop'))
+      attempt['status'] = _wait(process, path(root, name, 'stop'), _paused(root))
     except BaseException:  # our own end is asked for
       _end(process)
-      noted['state'] = 'interrupted'
       raise
     finally:
       attempt['ended'] = time.time()
       _note(job, noted)
 
 
-def _wait(process: subprocess.Popen[bytes], stop: str) -> int:
+def _wait(process: subprocess.Popen[bytes], *stops: str) -> int:
   while True:
     with contextlib.suppress(subprocess.TimeoutExpired):
       return process.wait(_POLL_SECONDS)
-    if os.path.exists(stop):
+    if any(map(os.path.exists, stops)):
       return _end(process)
 
 
