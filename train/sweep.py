@@ -106,6 +106,11 @@ def main(config: ConfigDict, workdir: str) -> None:
     else:
       rows = _drive(config, path, root, common, metric, source, total)
     _report(root, rows, metric)
+    if metric.name.startswith('eval/') and config.eval_split == 'test':
+      print(
+        'The best was chosen on the test split, so its number there is no estimate of '
+        'what it does\non new data: see config.eval_split.'
+      )
 
 
 def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> None:

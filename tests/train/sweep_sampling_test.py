@@ -1,6 +1,7 @@
 """Trials that Optuna draws, and its study on disk."""
 
 import math
+import sys
 
 import pytest
 
@@ -113,3 +114,13 @@ def test_a_sampler_that_learns_comes_nearer_than_chance(tmp_path):
 def test_a_space_that_can_not_be_is_refused(space, said, tmp_path):
   with pytest.raises(ConfigError, match=said):
     _sampled(tmp_path, space=space)
+
+
+def test_without_optuna_one_line_says_what_to_do(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'optuna', None)
+  with pytest.raises(ConfigError, match=r"pip install 'convscan\[sweep\]'"):
+    _sampled(tmp_path)
+  monkeypatch.undo()
+  monkeypatch.setitem(sys.modules, 'cmaes', None)
+  with pytest.raises(ConfigError, match='--sampler=cmaes needs cmaes'):
+    _sampled(tmp_path, 'cmaes')

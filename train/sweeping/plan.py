@@ -101,7 +101,7 @@ def name_of(overrides: Mapping[str, Any], known: Sequence[str]) -> str:
   >>> name_of({'data.name': 'digits', 'seed': (1, 2)}, known)
   'data.name=digits,seed=1-2'
   >>> name_of({'data.name': 'a/b'}, known)
-  'data.name=a_b-f7c86eb9'
+  'data.name=a_b-be0e3317'
   """
   leaves = [key.rpartition('.')[2] for key in known]
   words = []

@@ -70,9 +70,10 @@ class RayLauncher:
       max_retries=_LOST_RETRIES,
     )
     if not self.address and self.slots() == 0:
+      have = self._have()
       self.close()
       raise ConfigError(
-        f'this machine has {self._have()}, and a trial asks for {self._asks()}: see '
+        f'this machine has {have}, and a trial asks for {self._asks()}: see '
         '--cpus_per_trial, --gpus_per_trial, --tpus_per_trial'
       )
 

@@ -1,6 +1,7 @@
 """Trials that Optuna's samplers draw, from what came of those before."""
 
 import contextlib
+import importlib.util
 import os
 import random
 import warnings
@@ -146,8 +147,7 @@ def _sampler(samplers: Any, name: str, seed: int) -> Any:
   options: dict[str, Any] = {'seed': seed}
   if name == 'tpe':
     options['constant_liar'] = True  # several trials run at once
-  try:
-    with warnings.catch_warnings(action='ignore'):  # some are called experimental
-      return getattr(samplers, kind)(**options)
-  except ImportError as e:
-    raise ConfigError(f'--sampler={name} needs {needs}: pip install {needs}') from e
+  if needs and not importlib.util.find_spec(needs):
+    raise ConfigError(f'--sampler={name} needs {needs}: pip install {needs}')
+  with warnings.catch_warnings(action='ignore'):  # some are called experimental
+    return getattr(samplers, kind)(**options)
