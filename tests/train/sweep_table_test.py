@@ -28,8 +28,11 @@ def write_run(root, trial, values, last=30, state=None, reason='', seconds=75.0)
     f.write('{"step": 40, "eval/accuracy": 0.9')  # as a kill cuts a line
   if state:
     (root / 'trials').mkdir(exist_ok=True)
-    attempt = {'host': 'h', 'started': 100.0, 'ended': 100.0 + seconds, 'status': 0}
-    noted = {'state': state, 'reason': reason, 'attempts': [attempt]}
+    attempts = [
+      {'host': 'h', 'started': 100.0, 'ended': 110.0, 'status': None},
+      {'host': 'h', 'started': 200.0, 'ended': 190.0 + seconds, 'status': 0},
+    ]
+    noted = {'state': state, 'reason': reason, 'attempts': attempts}
     (root / 'trials' / f'{trial.name}.json').write_text(json.dumps(noted))
     (root / 'trials' / f'{trial.name}.log').write_text('\n'.join('abcdefgh' * 3))
 
@@ -97,7 +100,7 @@ def test_what_failed_is_told_with_the_end_of_its_log(swept):
   root, _ = swept
   said = table.failures(str(root), _rows(swept), lines=2)
   assert said.splitlines() == [
-    'rate=1.0 failed: exit status 1 (attempts: 1); '
+    'rate=1.0 failed: exit status 1 (attempts: 2); '
     f'{root / "trials" / "rate=1.0.log"} ends',
     '  | g',
     '  | h',
@@ -139,8 +142,10 @@ def test_tensorboard_gets_the_overrides_and_keeps_what_was_logged(swept):
   folder = root / listed[1].name / 'tensorboard'
   other = folder / 'events.out.tfevents.1.host'
   other.write_bytes(b'as it was')
-  for _ in range(2):
-    write_hparams(_rows(swept), str(root), ACCURACY)
+  write_hparams(_rows(swept), str(root), ACCURACY)
+  (before,) = folder.glob('*.hparams')
+  before.rename(folder / 'events.out.tfevents.2.host.hparams')  # of another second
+  write_hparams(_rows(swept), str(root), ACCURACY)
   assert other.read_bytes() == b'as it was'
   (path,) = folder.glob('*.hparams')
   found, metrics = {}, []

@@ -1,6 +1,5 @@
 """Trials that Optuna's samplers draw, from what came of those before."""
 
-import contextlib
 import importlib.util
 import os
 import random
@@ -65,8 +64,6 @@ class Sampled:
     make({key: one.sample(random.Random(0)) for key, one in space.items()})  # checks it
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     log = os.path.join(root, 'optuna.log')
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(f'{log}.lock')  # left by a driver that was killed: this one is alone
     self._study = optuna.create_study(
       study_name='sweep',
       storage=optuna.storages.JournalStorage(JournalFileBackend(log)),
