@@ -14,7 +14,7 @@ NUM_IMAGES = 8
 
 # Two colours that stay apart in grey and for colour-blind readers, and light grids.
 _TRAIN, _TEST = '#9db4c8', '#c2410c'
-_STYLE: Any = {
+STYLE: Any = {
   'font.size': 11,
   'axes.spines.top': False,
   'axes.spines.right': False,
@@ -29,7 +29,7 @@ def curves(
   folder: str, history: list[dict[str, Any]], evaluated: str, name: str, label: str
 ) -> str:
   """Draws one metric over the steps, in training and on the split `evaluated`."""
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
     for split, colour, width in [('train', _TRAIN, 1.5), ('eval', _TEST, 2.5)]:
@@ -49,7 +49,7 @@ def curves(
     if name == 'loss':
       axes.set_yscale('log')
     axes.legend()
-    return _save(figure, folder, f'{name}.png')
+    return save(figure, folder, f'{name}.png')
 
 
 def confusion(
@@ -62,7 +62,7 @@ def confusion(
     table, (predictions['targets'][counted], predictions['predicted'][counted]), 1
   )
   right = np.trace(table)
-  with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
+  with matplotlib.rc_context(STYLE | {'axes.grid': False}):
     figure = Figure(figsize=(6, 5.6), layout='constrained')
     axes = figure.subplots()
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
@@ -85,7 +85,7 @@ def confusion(
       ylabel='true',
       title=f'{right} of {table.sum()} right ({right / max(table.sum(), 1):.2%})',
     )
-    return _save(figure, folder, 'confusion.png')
+    return save(figure, folder, 'confusion.png')
 
 
 def segments(
@@ -106,7 +106,7 @@ def segments(
   count = len(images)
   colours = matplotlib.colormaps['tab20'].resampled(20)
   counted = predictions['weights'][:count] > 0
-  with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
+  with matplotlib.rc_context(STYLE | {'axes.grid': False}):
     figure = Figure(figsize=(1.6 + count * 1.1, 4.2), layout='constrained')
     grid = figure.subplots(3, count, squeeze=False)
     for i, image in enumerate(images):
@@ -126,7 +126,7 @@ def segments(
     shown = np.unique([predictions[k][:count] for k in ('targets', 'predicted')])
     patches = [Patch(color=colours(int(c) % 20), label=classes[c]) for c in shown[:20]]
     figure.legend(handles=patches, loc='outside right center')
-    return _save(figure, folder, 'segments.png')
+    return save(figure, folder, 'segments.png')
 
 
 def scatter(folder: str, predictions: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -139,7 +139,7 @@ def scatter(folder: str, predictions: Mapping[str, Any], names: Sequence[str]) -
   """
   counted = predictions['weights'] > 0
   names = names[:4]
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(4.8 * len(names), 4.8), layout='constrained')
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
@@ -154,7 +154,7 @@ def scatter(folder: str, predictions: Mapping[str, Any], names: Sequence[str]) -
         title=f'{name}: root mean squared error {error:.3g}',
         aspect='equal',
       )
-    return _save(figure, folder, 'scatter.png')
+    return save(figure, folder, 'scatter.png')
 
 
 def spread(count: int) -> list[int]:
@@ -186,7 +186,7 @@ def forecasts(
   targets, predicted = (
     predictions[key][counted][..., 0] for key in ('targets', 'predicted')
   )
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(9, 1 + 1.6 * len(windows)), layout='constrained')
     rows = figure.subplots(len(windows), 1, sharex=True, sharey=True, squeeze=False)
     for axes, window, i in zip(rows[:, 0], windows, spread(len(targets)), strict=True):
@@ -198,7 +198,7 @@ def forecasts(
     rows[0, 0].legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=3)
     rows[-1, 0].set(xlabel='step after the window')
     figure.supylabel(names[0])
-    return _save(figure, folder, 'forecasts.png')
+    return save(figure, folder, 'forecasts.png')
 
 
 def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
@@ -216,7 +216,7 @@ def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
   count = min(16, kernel.shape[-1])
   filters, maps = np.asarray(kernel).mean(2)[..., :count], np.asarray(maps)
   limit = np.abs(filters).max()
-  with matplotlib.rc_context(_STYLE | {'axes.grid': False}):
+  with matplotlib.rc_context(STYLE | {'axes.grid': False}):
     figure = Figure(figsize=(1.6 + count * 0.8, 2.6), layout='constrained')
     panels: Any = figure.subfigures(1, 2, width_ratios=[2, count])
     left, right = panels
@@ -238,7 +238,7 @@ def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
     for ax in [axes, *grid.flat]:
       ax.set(xticks=[], yticks=[])
       ax.spines[:].set_visible(False)
-    return _save(figure, folder, 'first_layer.png')
+    return save(figure, folder, 'first_layer.png')
 
 
 def gates(
@@ -252,7 +252,7 @@ def gates(
   values = {name: np.asarray(a)[0].T for name, a in activations.items()}
   busiest = np.argsort(-next(iter(values.values())).std(axis=1))[:24]
   shown = [{'\n': '↵', ' ': '␣', '\x00': '⊢'}.get(c, c) for c in characters]
-  with matplotlib.rc_context(_STYLE | {'axes.grid': False, 'font.size': 9}):
+  with matplotlib.rc_context(STYLE | {'axes.grid': False, 'font.size': 9}):
     figure = Figure(
       figsize=(2 + len(shown) * 0.15, 1.9 * len(values)), layout='constrained'
     )
@@ -272,10 +272,11 @@ def gates(
       figure.colorbar(drawn, ax=axes, pad=0.01)
     rows[-1].set_xlabel('character read (␣ space, ↵ end of line)')
     rows[0].set_title('the gates of the last layer over a held-out sentence')
-    return _save(figure, folder, 'gates.png')
+    return save(figure, folder, 'gates.png')
 
 
-def _save(figure: Figure, folder: str, name: str) -> str:
+def save(figure: Figure, folder: str, name: str) -> str:
+  """Writes a figure to a folder, and returns its path."""
   path = os.path.join(folder, name)
   figure.savefig(path, dpi=120)
   return path

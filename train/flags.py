@@ -5,7 +5,7 @@ import re
 import runpy
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import app, flags, logging
@@ -95,7 +95,7 @@ def shipped() -> dict[str, str]:
   return {
     name.removesuffix('.py'): os.path.join(folder, name)
     for name in sorted(os.listdir(folder))
-    if name.endswith('.py') and name not in ('__init__.py', 'base.py')
+    if name.endswith('.py') and name not in ('__init__.py', 'base.py', 'sweeps.py')
   }
 
 
@@ -112,20 +112,30 @@ def find(config: str) -> str:
   )
 
 
-def load(path: str) -> ConfigDict:
-  """Runs a config file, and says in one line what is wrong with it, and where."""
+def call(path: str, function: str) -> Any:
+  """Runs a config file and calls a function of it, a generator to its end.
+
+  Raises:
+    ConfigError: what is wrong with the file, and where, in one line.
+  """
   try:
-    config = runpy.run_path(path)['get_config']()
+    value = runpy.run_path(path)[function]()
+    return list(value) if isinstance(value, Iterator) else value
   except KeyError as e:
-    if e.args != ('get_config',):
+    if e.args != (function,):
       raise ConfigError(f'--config: {path}: KeyError: {e}') from e
-    raise ConfigError(f'--config: {path} defines no get_config()') from e
+    raise ConfigError(f'--config: {path} defines no {function}()') from e
   except SyntaxError as e:
     raise ConfigError(f'--config: {e.filename}, line {e.lineno}: {e.msg}') from e
   except Exception as e:
     frames = traceback.extract_tb(e.__traceback__)
     line = next((f.lineno for f in reversed(frames) if f.filename == path), '?')
     raise ConfigError(f'--config: {path}, line {line}: {type(e).__name__}: {e}') from e
+
+
+def load(path: str) -> ConfigDict:
+  """Runs a config file, and says in one line what is wrong with it, and where."""
+  config = call(path, 'get_config')
   if not isinstance(config, ConfigDict):
     raise ConfigError(
       f'--config: get_config() of {path} returned a {type(config).__name__}; '
@@ -136,7 +146,7 @@ def load(path: str) -> ConfigDict:
 
 def check_overrides(argv: list[str], config: ConfigDict) -> None:
   """Refuses an override of a key that the config does not have."""
-  known = _keys(config)
+  known = keys(config)
   for arg in argv:
     match = re.match(r'--?(?:no)?config\.([\w.]+)', arg)
     if match and match[1] not in known:
@@ -201,10 +211,11 @@ def parse(argv: list[str], values: flags.FlagValues) -> list[str]:
     raise ConfigError(f'{name}: {value!r}; expected {expected}') from e
 
 
-def _keys(config: ConfigDict, prefix: str = '') -> list[str]:
-  keys = []
+def keys(config: ConfigDict, prefix: str = '') -> list[str]:
+  """Returns all keys of a config, those of its parts and the parts themselves too."""
+  names = []
   for name, value in config.items():
-    keys.append(prefix + name)
+    names.append(prefix + name)
     if isinstance(value, ConfigDict):
-      keys += _keys(value, f'{prefix}{name}.')
-  return keys
+      names += keys(value, f'{prefix}{name}.')
+  return names

@@ -13,7 +13,8 @@ import jax
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-_FILE = 'metrics.jsonl'
+from .history import FILE
+from .history import read as read
 
 
 class _ThroughTqdm(logging.StreamHandler):
@@ -33,15 +34,6 @@ def logger() -> logging.Logger:
     log.propagate = False
     log.setLevel(logging.INFO if jax.process_index() == 0 else logging.WARNING)
   return log
-
-
-def read(workdir: str) -> list[dict[str, Any]]:
-  """Returns the metrics written so far; a line that a kill cut short is left out."""
-  path = os.path.join(workdir, _FILE)
-  if not os.path.exists(path):
-    return []
-  with open(path) as f:
-    return [json.loads(line) for line in f if line.endswith('\n')]
 
 
 class Late:
@@ -85,7 +77,7 @@ class MetricWriter:
     self._active = jax.process_index() == 0
     if not self._active:
       return
-    path = os.path.join(workdir, _FILE)
+    path = os.path.join(workdir, FILE)
     kept = [m for m in read(workdir) if m['step'] <= step]
     with open(path + '.new', 'w') as f:
       f.writelines(json.dumps(m) + '\n' for m in kept)

@@ -1,0 +1,270 @@
+"""Sweeps on Ray whose driver, worker or machine is killed."""
+
+import contextlib
+import csv
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+STEPS = 40
+OVERRIDES = [
+  f'--config.num_train_steps={STEPS}',
+  '--config.eval_every_steps=20',
+  '--config.checkpoint_every_steps=10',
+  '--config.log_every_steps=10',
+  '--config.optimizer.warmup_steps=0',
+]
+
+
+class Sweep:
+  """The driver of a sweep of 8, and all that descends from it; killed at the end."""
+
+  def __init__(self, root, *arguments, environment=None):
+    self.root, self.mark = root, f'CONVSCAN_TEST={uuid.uuid4()}'
+    name, _, value = self.mark.partition('=')
+    self._log = root.with_name(f'driver-{time.monotonic_ns()}')
+    command = [sys.executable, '-m', 'convscan.train.sweep', '--config=digits_lenet']
+    # Two trials at once, however many cores there are.
+    command += [f'--workdir={root}', *OVERRIDES, '--parallel=2', *arguments]
+    marked = {name: value, 'RAY_OVERRIDE_RESOURCES': '{"CPU": 2}'}
+    with self._log.open('w') as log:
+      self.process = subprocess.Popen(
+        command,
+        env=os.environ | marked | (environment or {}),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+      )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    for pid in self.alive():
+      os.kill(pid, signal.SIGKILL)
+    self.process.wait()
+
+  def said(self):
+    return self._log.read_text()
+
+  def alive(self):
+    """Returns the processes that descend from the driver, whoever has adopted them."""
+    return processes(self.mark)
+
+  def wait_until(self, happened, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not happened():
+      assert time.monotonic() < deadline, self.said()
+      assert self.process.poll() is None, self.said()
+      time.sleep(0.05)
+
+
+def processes(mark):
+  """Returns the processes that have a variable in their environment."""
+  found = []
+  for path in pathlib.Path('/proc').glob('[0-9]*/environ'):
+    try:
+      if mark.encode() in path.read_bytes().split(b'\0'):
+        found.append(int(path.parent.name))
+    except OSError:  # it has ended
+      continue
+  return found
+
+
+def command_of(pid):
+  try:
+    return pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().decode().split('\0')
+  except OSError:
+    return []
+
+
+def attempts(root):
+  """Returns how often each trial was started, by its log."""
+  return {
+    path.stem: path.read_text().count('--- attempt ')
+    for path in (root / 'trials').glob('*.log')
+  }
+
+
+def summary(root):
+  with (root / 'summary.csv').open() as f:
+    return list(csv.DictReader(f))
+
+
+def left(sweep, seconds, but=()):
+  """Waits for the end of a driver's processes, and returns those that do not end."""
+  deadline = time.monotonic() + seconds
+  while True:
+    commands = [command_of(pid) for pid in sweep.alive()]
+    names = [words[0] for words in commands if words and words[0] not in but]
+    if not names or time.monotonic() > deadline:
+      return names
+    time.sleep(0.1)
+
+
+# Two idle ones of Ray's, which take a minute to find that there is nobody to tell of
+# the driver's death.
+SLOW = ('ray::DashboardAgent', 'ray::RuntimeEnvAgent')
+
+
+def finished(root):
+  return {
+    path.stem
+    for path in (root / 'trials').glob('*.json')
+    if '"state": "finished"' in path.read_text()
+  }
+
+
+def listening(pids):
+  """Returns the addresses on which processes listen, as /proc/net/tcp has them."""
+  inodes = {}
+  for table in ('tcp', 'tcp6'):
+    for line in pathlib.Path(f'/proc/net/{table}').read_text().splitlines()[1:]:
+      words = line.split()
+      if words[3] == '0A':  # LISTEN
+        inodes[words[9]] = words[1].partition(':')[0]
+  found = set()
+  for pid in pids:
+    for link in pathlib.Path(f'/proc/{pid}/fd').glob('*'):
+      try:
+        target = os.readlink(link)
+      except OSError:
+        continue
+      if target.startswith('socket:[') and target[8:-1] in inodes:
+        found.add(inodes[target[8:-1]])
+  return found
+
+
+def running(sweep):
+  """Returns the processes that train, by the names of their trials."""
+  return {
+    os.path.basename(word.partition('=')[2]): pid
+    for pid in sweep.alive()
+    if 'convscan.train.main' in (command := command_of(pid))
+    for word in command
+    if word.startswith('--workdir=')
+  }
+
+
+def parent(pid):
+  return int(
+    pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1]
+  )
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_a_killed_driver_goes_on_and_repeats_nothing(tmp_path):
+  root = tmp_path / 'sweep'
+  with Sweep(root) as killed:
+    killed.wait_until(lambda: len(finished(root)) >= 2 and len(running(killed)) == 2)
+    # 127.0.0.1, as it is and in IPv6.
+    assert listening(killed.alive()) == {'0100007F', '0000000000000000FFFF00000100007F'}
+    assert (root / 'ray_token').stat().st_mode & 0o777 == 0o600
+    killed.process.kill()
+    killed.process.wait()
+    assert left(killed, 20, but=SLOW) == []
+    before, started = finished(root), attempts(root)
+    assert 2 <= len(before) < 8
+    with Sweep(root) as sweep:
+      sweep.wait_until(lambda: len(running(sweep)) == 2)
+      hit, trained = min(running(sweep).items())
+      os.kill(parent(trained), signal.SIGKILL)  # the worker; the trial dies with it
+      sweep.wait_until(lambda: command_of(trained) in ([], ['']), seconds=5)
+      assert sweep.process.wait(300) == 0, sweep.said()
+      assert left(sweep, 20) == []
+    assert left(killed, 70) == []
+  rows = summary(root)
+  assert [row['state'] for row in rows] == ['finished'] * 8
+  assert {row['step'] for row in rows} == {str(STEPS)}
+  after = attempts(root)
+  assert set(after) == {row['trial'] for row in rows}
+  for name, count in after.items():
+    # None again that had finished, each other once more, and that one twice.
+    again = (name not in before) + (name == hit)
+    assert count == started.get(name, 0) + again, name
+  for picture in ('parallel_coordinates.png', 'metric_by_parameter.png'):
+    assert (root / picture).stat().st_size > 10_000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_a_killed_machine_s_trials_move_to_another(tmp_path):
+  root, token = tmp_path / 'sweep', tmp_path / 'token'
+  token.write_text('5f' * 32)
+  shared = {
+    'RAY_AUTH_MODE': 'token',
+    'RAY_AUTH_TOKEN_PATH': str(token),
+    'RAY_USAGE_STATS_ENABLED': '0',
+  }
+  ray = os.path.join(os.path.dirname(sys.executable), 'ray')
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    port = s.getsockname()[1]
+  address = f'127.0.0.1:{port}'
+  marks = [f'CONVSCAN_NODE={uuid.uuid4()}' for _ in range(2)]
+  nodes = []
+  try:
+    roles = (
+      ['--head', f'--port={port}', '--include-dashboard=false'],
+      [f'--address={address}'],
+    )
+    for mark, role in zip(marks, roles, strict=True):
+      name, _, value = mark.partition('=')
+      command = [ray, 'start', *role, '--num-cpus=1', '--block']
+      command += ['--min-worker-port=0', '--max-worker-port=0']  # any that are free
+      command += ['--object-store-memory=100000000']
+      with open(tmp_path / f'node{len(nodes)}', 'w') as log:
+        nodes.append(
+          subprocess.Popen(
+            command,
+            env=os.environ | shared | {name: value},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+          )
+        )
+      _wait_for(lambda log=log: 'runtime started' in pathlib.Path(log.name).read_text())
+    with Sweep(root, environment=shared | {'RAY_ADDRESS': address}) as sweep:
+      # Trials descend from the machines here, not from the driver.
+      sweep.wait_until(lambda: finished(root) and _trains_on(marks[1]))
+      before, started = finished(root), attempts(root)
+      hit = _trains_on(marks[1])
+      for pid in processes(marks[1]):
+        with contextlib.suppress(ProcessLookupError):
+          os.kill(pid, signal.SIGKILL)
+      assert sweep.process.wait(600) == 0, sweep.said()
+    rows, after = summary(root), attempts(root)
+    assert [row['state'] for row in rows] == ['finished'] * 8
+    for name, count in after.items():
+      if name in before:
+        assert count == started[name]
+      elif name == hit:
+        assert count > started[name]
+  finally:
+    for mark in marks:
+      for pid in processes(mark):
+        with contextlib.suppress(ProcessLookupError):
+          os.kill(pid, signal.SIGKILL)
+    for node in nodes:
+      node.wait()
+
+
+def _trains_on(mark):
+  for pid in processes(mark):
+    for word in command_of(pid):
+      if word.startswith('--workdir='):
+        return os.path.basename(word.partition('=')[2])
+  return None
+
+
+def _wait_for(happened, seconds=90):
+  deadline = time.monotonic() + seconds
+  while not happened():
+    assert time.monotonic() < deadline
+    time.sleep(0.1)

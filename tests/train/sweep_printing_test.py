@@ -1,0 +1,113 @@
+"""The commands that are printed, as what they are for reads them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from convscan.train.sweeping.plan import Trial
+from convscan.train.sweeping.printing import commands
+
+ROOT = '/data/my sweeps/$HOME'
+TRIALS = [
+  Trial('filters=8-16', {'model.filters': (8, 16)}),
+  Trial('init_from=it_s-12', {'init_from': 'it\'s `a` "file"'}),
+]
+
+
+def _words(trial, last=()):
+  overrides = {'batch_size': 32} | trial.overrides
+  flags = [f'--config.{key}={value}' for key, value in overrides.items()]
+  config, workdir = '--config=/a b/c.py', f'--workdir={ROOT}/{trial.name}'
+  return ['python', '-m', 'convscan.train.main', config, workdir, *flags, *last]
+
+
+def _commands(kind):
+  return commands(kind, '/a b/c.py', ROOT, {'batch_size': 32}, TRIALS)
+
+
+def _lines(text):
+  return [line for line in text.splitlines() if not line.startswith('#')]
+
+
+def test_shell_lines_are_the_trials(tmp_path):
+  lines = _lines(_commands('shell'))
+  alone = ['--distributed=false']
+  assert [shlex.split(line) for line in lines] == [_words(t, alone) for t in TRIALS]
+
+
+def _with_python_that_says(folder, said):
+  """Returns an environment whose `python` writes its arguments, one a line."""
+  program = folder / 'python'
+  program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\nexit 3\n')
+  program.chmod(0o755)
+  return os.environ | {'PATH': f'{folder}:{os.environ["PATH"]}'}
+
+
+@pytest.mark.parametrize('index', range(len(TRIALS)))
+def test_the_slurm_array_runs_a_trial_each(index, tmp_path):
+  text = _commands('slurm')
+  assert text.startswith('#!/bin/bash\n#SBATCH ')
+  assert '#SBATCH --array=0-1\n' in text
+  script, said = tmp_path / 'array.sh', tmp_path / 'said'
+  script.write_text(text)
+  environment = _with_python_that_says(tmp_path, said)
+  environment['SLURM_ARRAY_TASK_ID'] = str(index)
+  done = subprocess.run(['bash', script], env=environment)
+  assert done.returncode == 3  # the trial's own
+  expected = _words(TRIALS[index], ['--distributed=false'])[1:]
+  assert said.read_text().splitlines() == expected
+
+
+def test_skypilot_jobs_and_xpk_workloads_are_given_the_trials():
+  for kind, flag in (('skypilot', '--env'), ('xpk', '--command')):
+    names = set()
+    for line, trial in zip(_lines(_commands(kind)), TRIALS, strict=True):
+      words = shlex.split(line)
+      if kind == 'skypilot':
+        assert words[:3] == ['sky', 'jobs', 'launch']
+        name = words[words.index('--name') + 1]
+        value = words[words.index('--env') + 1].removeprefix('CONVSCAN_COMMAND=')
+        assert words[-1] == '${TASK:?}'
+      else:
+        assert words[:3] == ['xpk', 'workload', 'create']
+        options = dict(word.split('=', 1) for word in words[3:])
+        name, value = options['--workload'], options[flag]
+        assert options['--cluster'] == '${CLUSTER:?}'
+      assert shlex.split(value) == _words(trial)
+      assert re.fullmatch('[a-z][a-z0-9-]{0,39}', name)
+      names.add(name)
+    assert len(names) == len(TRIALS)
+
+
+def test_printed_commands_run_and_are_found_finished(tmp_path):
+  config = tmp_path / 'two.py'
+  config.write_text(
+    'from convscan.configs import digits_lenet, sweeps\n'
+    'get_config = digits_lenet.get_config\n'
+    'def sweep():\n  return sweeps.product({"seed": (3, 4)})\n'
+  )
+  sweep = [sys.executable, '-m', 'convscan.train.sweep', f'--config={config}']
+  sweep += [f'--workdir={tmp_path / "sweep"}', '--config.num_train_steps=2']
+  sweep += ['--config.optimizer.warmup_steps=0']
+  printed = subprocess.run(
+    [*sweep, '--launcher=print'], capture_output=True, text=True, check=True
+  ).stdout
+  assert len(_lines(printed)) == 2
+  folder = os.path.dirname(sys.executable)
+  environment = os.environ | {'PATH': f'{folder}:{os.environ["PATH"]}'}
+  subprocess.run(
+    ['sh', '-c', _lines(printed)[1]], env=environment, check=True, capture_output=True
+  )
+  table = subprocess.run(
+    [*sweep, '--launcher=none'], capture_output=True, text=True, check=True
+  ).stdout.splitlines()
+  assert table[1].split()[:3] == ['4', 'finished', '2/2']
+  assert table[2].split()[:2] == ['3', 'waiting']
+  again = subprocess.run(
+    [*sweep, '--launcher=print'], capture_output=True, text=True, check=True
+  ).stdout
+  assert _lines(again) == _lines(printed)[:1]

@@ -1,0 +1,220 @@
+"""One trial as a real process: how it fails, is tried again, is stopped, and ends."""
+
+import concurrent.futures
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import pytest
+
+from convscan.train.errors import ConfigError
+from convscan.train.flags import find
+from convscan.train.sweeping import table, trials
+from convscan.train.sweeping.driver import Driver, Listed, alone
+from convscan.train.sweeping.plan import Trial
+from convscan.train.sweeping.screen import Screen
+from convscan.train.sweeping.stopping import Stopper
+
+LOSS = table.make_metric('eval/loss')
+QUICK = {'num_train_steps': 2, 'optimizer.warmup_steps': 0}
+
+
+def _job(root, overrides, retries=0, config=None, name='trial'):
+  config = config or find('digits_lenet')
+  return trials.Job(
+    root=str(root),
+    trial=Trial(name, overrides),
+    config=str(config),
+    digest=trials.digest(config),
+    common=QUICK,
+    cwd=str(root),
+    retries=retries,
+    environment=trials.environment(1, 0, 0),
+  )
+
+
+def _attempts(root):
+  return trials.record(str(root), 'trial')['attempts']
+
+
+def test_what_fails_is_tried_again_and_reported_with_its_log(tmp_path):
+  job = _job(tmp_path, {'optimizer.learning_rate': 1e38}, retries=1)
+  assert trials.run(job) == 'failed'
+  assert [attempt['status'] for attempt in _attempts(tmp_path)] == [1, 1]
+  said = table.failures(str(tmp_path), [table.read_row(str(tmp_path), job.trial, LOSS)])
+  assert 'trial failed: exit status 1 (attempts: 2)' in said
+  assert '| convscan: ' in said.splitlines()[-1]
+  assert 'not finite' in said
+
+
+class Threaded:
+  """A launcher that runs trials in a thread here, one after the other."""
+
+  def __enter__(self):
+    self._running = {}
+    self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    return self
+
+  def __exit__(self, *unused):
+    self._pool.shutdown()
+
+  def slots(self):
+    return 1
+
+  def start(self, job):
+    self._running[self._pool.submit(trials.run, job)] = job.trial.name
+
+  def wait(self, seconds):
+    done, _ = concurrent.futures.wait(
+      self._running, seconds, concurrent.futures.FIRST_COMPLETED
+    )
+    return {self._running.pop(future): '' for future in done}
+
+
+def test_a_config_that_can_not_be_is_tried_once_and_ends_the_sweep(tmp_path):
+  (tmp_path / 'trials').mkdir()
+  listed = [Trial(f'trial{i}', {'batch_size': -i}) for i in (1, 2)]
+  with Threaded() as launcher:
+    driver = Driver(
+      root=str(tmp_path),
+      source=Listed(listed),
+      launcher=launcher,
+      job=lambda t: _job(tmp_path, t.overrides, retries=2, name=t.name),
+      parallel=2,
+      metric=LOSS,
+      stopper=None,
+      screen=Screen(LOSS, 2),
+    )
+    with pytest.raises(ConfigError, match='the first trial can not be run') as raised:
+      driver.run()
+  assert 'config.batch_size: -1' in str(raised.value)
+  noted = json.loads((tmp_path / 'trials' / 'trial1.json').read_text())
+  assert [attempt['status'] for attempt in noted['attempts']] == [2]
+  assert noted['overrides'] == {'batch_size': -1}
+  assert trials.record(str(tmp_path), 'trial2')['attempts'] == []
+
+
+def test_a_config_file_that_has_changed_is_not_run(tmp_path):
+  config = tmp_path / 'mine.py'
+  config.write_text('def get_config(): ...\n')
+  job = _job(tmp_path, {}, config=config)
+  config.write_text('def get_config(): return 3\n')
+  assert trials.run(job) == 'failed'
+  assert trials.reason(str(tmp_path), 'trial', 'failed').endswith(
+    'has changed meanwhile'
+  )
+  assert _attempts(tmp_path) == []
+
+
+def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
+  (tmp_path / 'trials').mkdir()
+  # The first comes to the rung and ends; the second is worse there, and would go on.
+  listed = [
+    Trial('good', {'num_train_steps': 30}),
+    Trial('bad', {'num_train_steps': 1_000_000, 'optimizer.learning_rate': 1e-9}),
+  ]
+  evaluated = {'eval_every_steps': 20}
+
+  def drive():
+    driver = Driver(
+      root=str(tmp_path),
+      source=Listed(listed),
+      launcher=launcher,
+      job=lambda t: _job(tmp_path, t.overrides | evaluated, name=t.name),
+      parallel=1,
+      metric=LOSS,
+      stopper=Stopper('halving', min_steps=20, factor=2, num_steps=30),
+      screen=Screen(LOSS, 2),
+    )
+    return driver.run()
+
+  with Threaded() as launcher:
+    rows = drive()
+    assert [row.state for row in rows] == ['finished', 'stopped']
+    assert rows[1].reason == 'not among the best 1 of 2 at step 20'
+    (attempt,) = trials.record(str(tmp_path), 'bad')['attempts']
+    assert attempt['status'] == 0  # it saved
+    assert 20 <= rows[1].step < 1_000_000
+    assert list((tmp_path / 'bad' / 'checkpoints').iterdir())
+    assert [row.state for row in drive()] == ['finished', 'stopped']
+  assert len(trials.record(str(tmp_path), 'bad')['attempts']) == 1
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
+def test_a_trial_dies_with_its_worker_and_then_only_frees_its_folder(tmp_path):
+  job = _job(tmp_path, {'num_train_steps': 100_000})
+  worker = multiprocessing.get_context('spawn').Process(target=trials.run, args=(job,))
+  worker.start()
+  (pid,) = _until(lambda: _trained(tmp_path))
+  assert trials.state(str(tmp_path), 'trial') == 'running'
+  os.kill(worker.pid, signal.SIGKILL)
+  worker.join()
+  _until(lambda: not os.path.exists(f'/proc/{pid}'), seconds=5)
+  assert trials.record(str(tmp_path), 'trial')['state'] == 'running'  # as it left it
+  assert trials.state(str(tmp_path), 'trial') in ('running', 'interrupted')
+  assert _attempts(tmp_path)[-1]['ended'] is None
+
+
+def test_a_folder_is_held_while_any_process_that_trains_in_it_lives(tmp_path):
+  """The lock is the process's own too, where nothing kills it with its worker."""
+  lock = str(tmp_path / 'lock')
+  read, write = os.pipe()
+  with trials._hold(lock) as held:
+    child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, '-c', 'pass'])
+    os.waitpid(child, 0)
+    os.set_inheritable(held, True)
+    os.set_inheritable(read, True)
+    wait = f'import os; os.read({read}, 1)'
+    child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, '-c', wait])
+  assert trials._is_locked(lock)
+  os.write(write, b'x')
+  os.waitpid(child, 0)
+  assert not trials._is_locked(lock)
+  os.close(read)
+  os.close(write)
+
+
+def test_a_second_driver_is_refused(tmp_path):
+  refused = pytest.raises(ConfigError, match='another sweep')
+  with alone(str(tmp_path)), refused, alone(str(tmp_path)):
+    pass
+  with alone(str(tmp_path)):
+    pass
+
+
+def test_a_share_of_a_machine(monkeypatch):
+  monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+  assert trials.environment(0.5, 0, 0) == {
+    'NPROC': '1',
+    'OMP_NUM_THREADS': '1',
+    'JAX_PLATFORMS': 'cpu',
+  }
+  assert trials.environment(4, 0.5, 0) == {
+    'NPROC': '4',
+    'OMP_NUM_THREADS': '4',
+    'XLA_PYTHON_CLIENT_MEM_FRACTION': '0.450',
+  }
+  assert trials.environment(1, 0, 4) == {'NPROC': '1', 'OMP_NUM_THREADS': '1'}
+
+
+def _trained(root):
+  found = []
+  for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+    with contextlib.suppress(OSError):
+      words = path.read_text().split('\0')
+      if f'--workdir={root}/trial' in words and '-c' not in words:
+        found.append(int(path.parent.name))
+  return found
+
+
+def _until(happened, seconds=60):
+  deadline = time.monotonic() + seconds
+  while not (result := happened()):
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+  return result
