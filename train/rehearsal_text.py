@@ -18,7 +18,7 @@ def report(name: str, rehearsal: Rehearsal) -> str:
     '',
   ]
   steps = {'training': r.training, 'evaluation': r.evaluation}
-  names = dict.fromkeys(k for step in steps.values() for k in step.memory)
+  names = dict.fromkeys([*r.evaluation.memory, *r.training.memory])
   rows = [[f'memory of a {chip}', *steps]]
   for k in names:
     sizes = [step.memory.get(k, 0) for step in steps.values()]
@@ -50,8 +50,8 @@ def verdict(rehearsal: Rehearsal) -> str:
   """
   needs, limit = rehearsal.needs, rehearsal.limit
   if rehearsal.fits:
-    return f'fits ({_gib(needs)} of {_gib(limit)} GiB)'
-  return f'does not fit: {_gib(needs - limit)} GiB too much for {_gib(limit)} GiB'
+    return f'fits ({_bytes(needs)} of {_bytes(limit)})'
+  return f'does not fit: {_bytes(needs - limit)} too much for {_bytes(limit)}'
 
 
 def trial(tried: Trial) -> str:
@@ -103,24 +103,25 @@ def _chip(rehearsal: Rehearsal) -> str:
 
 def _notes(r: Rehearsal) -> list[str]:
   """Says what the numbers above do not."""
-  sent = r.training.sent
-  loops = [] if sent is None else [n for n in sent.loops if n != 1]
-  notes = []
-  if loops:
-    rounds = ', '.join('?' if n is None else str(n) for n in loops)
+  sent, notes = r.training.sent, []
+  if sent and sent.product_loops:
+    rounds = ', '.join('?' if n is None else str(n) for n in sent.product_loops)
     notes.append(
-      f'XLA counts FLOPs in a loop once, and training has {len(loops)} that go round '
-      f'{rounds} times; collectives count as often as they happen.'
+      f'XLA counts the FLOPs in a loop once. Training has loops that go round {rounds} '
+      'times.'
     )
-  if None in loops:
+  if sent and None in sent.loops:
+    notes.append('The collectives in a loop of unknown length count once.')
+  if r.training.flops and r.flops > r.training.flops and _share(r) != '-':
     notes.append(
-      'Where the text of the program does not say how often, they count once.'
+      'The model counts what XLA leaves out: products with padding, and the gradient of '
+      'its inputs.'
     )
   return notes
 
 
 def _share(r: Rehearsal) -> str:
-  if not r.training.flops or r.training.sent is None or r.training.sent.loops:
+  if not r.training.flops or r.training.sent is None or r.training.sent.product_loops:
     return '-'
   return f'{r.flops / r.training.flops:.0%}'
 
