@@ -28,11 +28,13 @@ class Collectives:
     bytes: for each kind, of the larger of what goes in and what comes out on a device.
     loops: how often each loop goes round; None where the text does not say, and what is
       in it is counted once.
+    product_loops: those of them with a matrix product or a convolution in them.
   """
 
   counts: Counter[str]
   bytes: Counter[str]
   loops: tuple[int | None, ...]
+  product_loops: tuple[int | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,8 +114,8 @@ def _notes(r: Rehearsal) -> list[str]:
     notes.append('The collectives in a loop of unknown length count once.')
   if r.training.flops and r.flops > r.training.flops and _share(r) != '-':
     notes.append(
-      'The model counts what XLA leaves out: products with padding, and the gradient of '
-      'its inputs.'
+      "The model's count has what XLA leaves out: products with padding, and the "
+      'gradient of the inputs.'
     )
   return notes
 
