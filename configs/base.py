@@ -1,6 +1,6 @@
 """Every key of an experiment, explained. Experiments start from it and override."""
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -145,3 +145,24 @@ def get_config() -> ConfigDict:
   # and the averages, is split over fsdp devices; all else lies whole on each.
   config.mesh = ConfigDict({'data': -1, 'fsdp': 1, 'fsdp_min_size': 16384})
   return config.lock()
+
+
+def steps(config: ConfigDict, epochs: float, examples: float) -> FieldReference:
+  """Returns how many updates so many epochs take, rounded, for a duration in updates.
+
+  It follows `config.batch_size`, on the command line too.
+
+  Args:
+    config: the experiment.
+    epochs: how often all examples are seen.
+    examples: how many there are; of a stream of text with `carry_state`, its tokens by
+      the length of a window.
+
+  >>> config = get_config()
+  >>> config.num_train_steps = steps(config, epochs=10, examples=50_000)
+  >>> config.batch_size = 500
+  >>> config.num_train_steps
+  1000
+  """
+  batch_size = config.get_ref('batch_size')
+  return (round(epochs * examples) + batch_size // 2) // batch_size

@@ -25,7 +25,10 @@ class StreamWindows:
 
   def __init__(self, documents: Sequence[np.ndarray], length: int):
     # In the documents' own dtype, which for 100 MB of bytes is a quarter of int32.
-    self._stream = np.concatenate([_started(ids) for ids in documents])
+    # At once: of 100 million words each copy is 0.4 GB.
+    starts = [np.array([START], ids.dtype) for ids in documents]
+    pieces = zip(starts, documents, strict=True)
+    self._stream = np.concatenate([part for pair in pieces for part in pair])
     self.length = length
     if not 1 <= length < len(self._stream):
       raise ValueError(

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
-from convscan.configs import digits_finetune
+from convscan.configs import digits_finetune, imagenet_resnet50
 from convscan.train.errors import ConfigError
 from convscan.train.flags import parse
 
@@ -36,6 +36,14 @@ def test_several_values(given, expected, monkeypatch):
   _override(config, given, monkeypatch)
   key = given[0].partition('=')[0]
   assert config_path.get_value(key, config) == expected
+
+
+def test_a_duration_in_epochs_follows_the_batch(monkeypatch):
+  config = imagenet_resnet50.get_config()
+  _override(config, ['batch_size=256'], monkeypatch)
+  assert config.num_train_steps == round(90 * 1_281_167 / 256)
+  _override(config, ['num_train_steps=7'], monkeypatch)
+  assert (config.num_train_steps, config.batch_size) == (7, 256)
 
 
 def _override(config, given, monkeypatch):
