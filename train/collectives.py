@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 _KINDS = (
   'all-gather',
@@ -105,8 +106,11 @@ def read_collectives(text: str) -> Collectives:
   def total(name: str) -> _Total:
     """Returns what a computation does, and what those do that it calls."""
     if name not in totals:
-      types = {i.name: i.type for i in computations[name]}
-      totals[name] = sum((one(i, name, types) for i in computations[name]), _Total())
+      here = computations[name]
+      types = {i.name: i.type for i in here}
+      parts = sum((one(i, name, types) for i in here), _Total())
+      goes_on = _goes_on(name, here)
+      totals[name] = _Total(multiplies=parts.multiplies) if goes_on else parts
     return totals[name]
 
   def one(instruction: _Instruction, name: str, types: dict[str, str]) -> _Total:
@@ -137,6 +141,14 @@ def read_collectives(text: str) -> Collectives:
     whole.sizes,
     tuple(times for times, _ in loops),
     tuple(times for times, multiplies in loops if multiplies),
+  )
+
+
+def _goes_on(name: str, instructions: Iterable[_Instruction]) -> bool:
+  """Returns whether a TPU goes on here with a collective that it began elsewhere."""
+  return name.startswith('async_collective_fusion') or any(
+    i.operation == 'custom-call' and '"AsyncCollectiveDone"' in i.rest
+    for i in instructions
   )
 
 

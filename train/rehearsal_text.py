@@ -57,7 +57,9 @@ def verdict(rehearsal: Rehearsal) -> str:
 def trial(tried: Trial) -> str:
   """Says in a line what a change of the config does."""
   said = ' '.join(f'--config.{k}={_value(v)}' for k, v in tried.overrides.items())
-  return f'{said}: {verdict(tried.rehearsal)}'
+  if tried.rehearsal:
+    return f'{said}: {verdict(tried.rehearsal)}'
+  return f'{said}: can not be enough, since {_bytes(tried.at_least)} are needed still'
 
 
 COLUMNS = (
@@ -143,7 +145,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
   ]
 
 
-def _bytes(number: int) -> str:
+def _bytes(number: float) -> str:
   """Returns bytes in the unit that suits them.
 
   >>> _bytes(0), _bytes(1536), _bytes(3 * 2**30)
@@ -158,7 +160,7 @@ def _bytes(number: int) -> str:
   return f'{_gib(number)} GiB'
 
 
-def _gib(number: int) -> str:
+def _gib(number: float) -> str:
   return f'{number / 2**30:.2f}'
 
 

@@ -22,11 +22,19 @@ class Trial:
 
   Attributes:
     overrides: the values that are changed, by key, without `config.`.
-    rehearsal: what it needs then.
+    at_least: bytes of memory that it needs, as far as is known without compiling.
+    rehearsal: what it needs then; None where it needs too much at least, and was not
+      compiled.
   """
 
   overrides: dict[str, Any]
-  rehearsal: Rehearsal
+  at_least: float
+  rehearsal: Rehearsal | None
+
+  @property
+  def fits(self) -> bool:
+    """Whether it needs no more than there is."""
+    return self.rehearsal is not None and self.rehearsal.fits
 
 
 def changed(
@@ -54,9 +62,9 @@ def try_remedies(
 ) -> Iterator[Trial]:
   """Compiles changes of a config that does not fit, a key at a time, the mildest first.
 
-  Of each key the value that should be enough is tried and, where it is not, the
+  Of each key the first value that could be enough is compiled and, where it is not, the
   strongest; a key of which none can be enough is not. If nothing helps alone, the
-  strongest values of all keys but the batch's size are tried together.
+  strongest values of all keys but the batch's size are compiled together.
 
   Args:
     config: a complete experiment.
@@ -64,40 +72,44 @@ def try_remedies(
     base: what it needs.
   """
   together: dict[str, Any] = {}
+  any_fits = False
   for ladder in remedies(config, dataset, base):
-    enough = [overrides for overrides, at_least in ladder if at_least <= base.limit]
-    if 'batch_size' not in ladder[-1][0]:
-      together |= ladder[-1][0]
-    for overrides in enough[:1] + enough[1:][-1:]:
-      trial = _try(config, dataset, base.topology, overrides)
+    enough = [rung for rung in ladder if rung.at_least <= base.limit]
+    if 'batch_size' not in ladder[-1].overrides:
+      together |= ladder[-1].overrides
+    for rung in enough[:1] + enough[1:][-1:]:
+      trial = _try(config, dataset, base.topology, rung)
       if trial:
         yield trial
-      if trial and trial.rehearsal.fits:
-        together = {}
+      if trial and trial.fits:
+        any_fits = True
         break
     if not enough:
-      logger().info('%s can not be enough', ', '.join(ladder[-1][0]))
-  if len(together) > 1 and (trial := _try(config, dataset, base.topology, together)):
-    yield trial
+      yield ladder[-1]
+  rung = Trial(together, 0, None)
+  if not any_fits and len(together) > 1:
+    trial = _try(config, dataset, base.topology, rung)
+    if trial:
+      yield trial
 
 
 def remedies(
   config: ml_collections.ConfigDict, dataset: Any, base: Rehearsal
-) -> Iterator[list[tuple[dict[str, Any], float]]]:
-  """Yields for each key that could help its overrides, from weak to strong.
+) -> Iterator[list[Trial]]:
+  """Yields for each key that could help its values, from weak to strong.
 
-  Beside each stands the least memory that could be needed then, in bytes: as if all
-  that the key can make smaller became so in proportion.
+  None is compiled. What each needs at least is as if all that the key can make smaller
+  became so in proportion.
   """
   train, other = base.training.memory, base.evaluation.needs
   temporaries, parts = train[TEMPORARIES], config.accumulate_steps
   rest = base.training.needs - temporaries
 
-  ladder: list[tuple[dict[str, Any], float]] = []
+  ladder: list[Trial] = []
   factor = 2
   while base.batch_size % (base.size * parts * factor) == 0:
     needs = max(rest + temporaries / factor, other)
-    ladder.append(({'accumulate_steps': parts * factor}, needs))
+    ladder.append(Trial({'accumulate_steps': parts * factor}, needs, None))
     factor *= 2
   if ladder:
     yield ladder
@@ -109,25 +121,26 @@ def remedies(
       overrides = {'mesh.fsdp': split}
       if config.mesh.data != -1:
         overrides['mesh.data'] = base.size // split
-      ladder.append((overrides, base.needs - state * (1 - fsdp / split)))
+      needs = base.needs - state * (1 - fsdp / split)
+      ladder.append(Trial(overrides, needs, None))
   if ladder:
     yield ladder
 
   model = build_model(config, dataset.classes)
   stages = tuple(getattr(model, 'feature_info', ()))
   if hasattr(model, 'remat') and set(model.remat) != set(stages):
-    yield [({'model.remat': stages}, max(rest, other))]
+    yield [Trial({'model.remat': stages}, max(rest, other), None)]
   if hasattr(model, 'dtype') and str(config.model.get('dtype')) in ('None', 'float32'):
     halves = (
       s.needs - s.memory[TEMPORARIES] / 2 for s in (base.training, base.evaluation)
     )
-    yield [({'model.dtype': 'bfloat16'}, max(halves))]
+    yield [Trial({'model.dtype': 'bfloat16'}, max(halves), None)]
 
   ladder, size = [], base.batch_size
   while size % (2 * base.size * parts) == 0:
     size //= 2
     needs = max(_needs(step, size / base.batch_size) for step in _steps(base))
-    ladder.append(({'batch_size': size}, needs))
+    ladder.append(Trial({'batch_size': size}, needs, None))
   if ladder:
     yield ladder
 
@@ -147,10 +160,10 @@ def find_batch(
 
   def fits(power: int) -> bool:
     if power not in tried:
-      overrides = {'batch_size': unit << power}
-      tried[power] = _try(config, dataset, base.topology, overrides)
+      rung = Trial({'batch_size': unit << power}, 0, None)
+      tried[power] = _try(config, dataset, base.topology, rung)
     trial = tried[power]
-    return trial is not None and trial.rehearsal.fits
+    return trial is not None and trial.fits
 
   # Where a line through what is known so far says.
   power = 0
@@ -199,16 +212,14 @@ def _can_split(config: ml_collections.ConfigDict, topology: Topology) -> bool:
 
 
 def _try(
-  config: ml_collections.ConfigDict,
-  dataset: Any,
-  topology: Topology,
-  overrides: dict[str, Any],
+  config: ml_collections.ConfigDict, dataset: Any, topology: Topology, trial: Trial
 ) -> Trial | None:
-  """Returns what a changed config needs; None if it can't be trained."""
-  said = ', '.join(f'config.{k}={v}' for k, v in overrides.items())
+  """Compiles a changed config; None if it can't be trained."""
+  said = ', '.join(f'config.{k}={v}' for k, v in trial.overrides.items())
   logger().info('trying %s', said)
   try:
-    return Trial(overrides, rehearse(changed(config, overrides), dataset, topology))
+    rehearsal = rehearse(changed(config, trial.overrides), dataset, topology)
+    return dataclasses.replace(trial, rehearsal=rehearsal)
   except ConfigError as error:
     logger().info('  %s', error)
     return None
