@@ -176,6 +176,8 @@ def train_and_evaluate(
       with speed.paused():
         if evaluates and not stopped:
           variables, numbers, predictions = evaluate_at(step)
+          if not last:
+            del variables  # a copy on every device
         if saves:
           since = jax.tree.map(float, since_log)
           checkpoints.save(

@@ -113,14 +113,15 @@ def rehearse(
   held = state_memory(experiment)
   one = bytes_on_one(training, batch_sharded(mesh))
   log = logger()
-  # Compiled for devices that are not there, a program can be kept but not read again.
-  jax.config.update('jax_enable_compilation_cache', False)
 
   log.info('compiling the training step for %s', topology)
   arguments = bytes_on_one(experiment.shapes, experiment.places) + one
   # While a step runs, the next one's batch is put on the devices.
   train = _compile(
-    lambda: experiment.update.lower(experiment.shapes, training),
+    lambda: experiment.update.lower(
+      placed(experiment.shapes, experiment.places),
+      placed(training, batch_sharded(mesh)),
+    ),
     held | {BATCH: 2 * one}, arguments,
   )  # fmt: skip
 
@@ -131,7 +132,11 @@ def rehearse(
   eval_step = make_eval_step(experiment.model, experiment.task, mesh)
   rest = {'what is evaluated, whole': copy, BATCH: 2 * one}
   evaluate = _compile(
-    lambda: eval_step.lower(variables, evaluation), held | rest, copy + one
+    lambda: eval_step.lower(
+      placed(variables, replicated(mesh)), placed(evaluation, batch_sharded(mesh))
+    ),
+    held | rest,
+    copy + one,
   )
   flops = model_flops(experiment.table, experiment.frozen) * config.batch_size
   return Rehearsal(
@@ -196,12 +201,26 @@ def bytes_on_one(tree: Any, shardings: Any) -> int:
     tree: arrays, or their shapes and dtypes.
     shardings: one for all, or a tree of them.
   """
+  return sum(
+    math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+    for x in jax.tree.leaves(placed(tree, shardings))
+  )
+
+
+def placed(tree: Any, shardings: Any) -> Any:
+  """Returns the shapes and dtypes of arrays with where they lie, as arrays have it.
+
+  A step is traced otherwise, if to the same effect, where that is not known.
+
+  Args:
+    tree: arrays, or their shapes and dtypes.
+    shardings: one for all, or a tree of them.
+  """
   if isinstance(shardings, jax.sharding.Sharding):
     shardings = jax.tree.map(lambda _: shardings, tree)
-  sizes = jax.tree.map(
-    lambda x, s: math.prod(s.shard_shape(x.shape)) * x.dtype.itemsize, tree, shardings
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
   )
-  return sum(jax.tree.leaves(sizes))
 
 
 def _compile(

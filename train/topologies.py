@@ -95,6 +95,13 @@ def prepare(topologies: Sequence[Topology]) -> None:
     ConfigError: TPUs are asked for, and there is no compiler for them.
   """
   families = {t.family for t in topologies}
+  tpus = bool(families & set(TPUS))
+  if tpus and importlib.util.find_spec('libtpu') is None:
+    raise ConfigError(
+      "--topology: TPUs need their compiler: pip install 'convscan[tpu]'"
+    )
+  # What is compiled for devices that are not there can be kept but not read again.
+  os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
   os.environ['JAX_PLATFORMS'] = 'cuda,cpu' if 'gpu' in families else 'cpu'
   count = max([int(t.shape) for t in topologies if t.family == 'cpu'], default=1)
   if count > 1:
@@ -102,11 +109,7 @@ def prepare(topologies: Sequence[Topology]) -> None:
       os.environ.get('XLA_FLAGS', '')
       + f' --xla_force_host_platform_device_count={count}'
     )
-  if families & set(TPUS):
-    if importlib.util.find_spec('libtpu') is None:
-      raise ConfigError(
-        "--topology: TPUs need their compiler: pip install 'convscan[tpu]'"
-      )
+  if tpus:
     # Nothing here is to be asked about a TPU, nor taken for this process alone.
     os.environ['TPU_SKIP_MDS_QUERY'] = '1'
     os.environ['TPU_WORKER_HOSTNAMES'] = 'localhost'
