@@ -15,6 +15,19 @@ from .step import eval_step
 from .tasks.task import Task, mean
 
 
+def make_eval_step(model: Any, task: Task, mesh: jax.sharding.Mesh) -> Any:
+  """Returns `eval_step` as compiled when called: `(variables, batch) -> results`.
+
+  Every device holds the variables whole, and its part of the batch.
+  """
+  everywhere = replicated(mesh)
+  return jax.jit(
+    functools.partial(eval_step, model=model, task=task),
+    in_shardings=(everywhere, batch_sharded(mesh)),
+    out_shardings=everywhere,
+  )
+
+
 def make_evaluate(
   config: ml_collections.ConfigDict,
   dataset: Any,
@@ -28,12 +41,7 @@ def make_evaluate(
   targets and weights; those of weight 0, such as what fills the last batch, are to be
   left out.
   """
-  everywhere, split = replicated(mesh), batch_sharded(mesh)
-  compiled = jax.jit(
-    functools.partial(eval_step, model=model, task=task),
-    in_shardings=(everywhere, split),
-    out_shardings=everywhere,
-  )
+  compiled = make_eval_step(model, task, mesh)
 
   def batches() -> Iterator[dict[str, np.ndarray]]:
     return data.eval_batches(

@@ -1,7 +1,6 @@
 """A run, from its config to its trained model."""
 
 import contextlib
-import functools
 import os
 import sys
 import time
@@ -13,31 +12,20 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from .. import architectures, data
-from . import sequences, tasks
+from .. import data
+from . import sequences
 from . import workdir as workdirs
-from .batch_norm import normalise_by
 from .checkpoint import Checkpoints, latest_step, restore_newest
-from .errors import ConfigError, Stopped, blame, choose
+from .errors import ConfigError, Stopped, blame
 from .evaluation import make_evaluate
+from .experiment import check, make_experiment
 from .finite import check_finite
-from .mesh import (
-  batch_sharded,
-  check_batch_size,
-  constrain,
-  make_mesh,
-  put_batch,
-  replicated,
-  state_sharding,
-)
+from .mesh import make_mesh, put_batch, replicated
 from .metrics import Late, MetricWriter, logger, read
-from .mixing import make_mix
-from .modules import select, select_frozen, without
-from .optimizer import learning_rate, make_optimizer, scale_learning_rate
-from .profiler import Profiler, check_profile
+from .modules import without
+from .profiler import Profiler
 from .report import Throughput, brief, model_flops, start_line
-from .state import create_state, load_variables
-from .step import train_step
+from .state import load_variables
 from .tasks.task import Results, mean
 
 
@@ -66,83 +54,35 @@ def train_and_evaluate(
 
   # What to run: all that a config can get wrong is found here, before any work.
   enable_compilation_cache()
-  num_steps = check_numbers(config)
   mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
-  check_batch_size(config.batch_size, config.accumulate_steps, mesh)
-  optimizer = scale_learning_rate(config.optimizer, config.batch_size)
-  tx = make_optimizer(optimizer, num_steps)
+  check(config, mesh)
   dataset = build_dataset(config)
-  task = tasks.build(config, dataset)
-  model = workdirs.build_model(config, dataset.classes)
-  examples_a_pass = config.batch_size // config.accumulate_steps // mesh.size
-  model = normalise_by(config.batch_norm, model, examples_a_pass)
   batches = make_batches(config, dataset)
-  sequences.check_model(config, dataset, model)
-  inputs = dataset.splits['train'][0]['inputs']
-  shape = (config.batch_size, *inputs.shape)
-  with blame(f'config.model: {config.model.name!r} does not take this data'):
-    table = architectures.summary(model, shape, inputs.dtype)
-  key, one = jax.random.key(config.seed), jnp.zeros((1, *inputs.shape), inputs.dtype)
-  outputs, variables = jax.eval_shape(
-    functools.partial(model.init_with_output, train=False), key, one
-  )
-  tasks.check_outputs(config, outputs, dataset)
-  mix = make_mix(config, len(dataset.classes), inputs.ndim)
-  params = variables['params']
-  if config.init_fresh and not config.init_from:
-    raise ConfigError(
-      f'config.init_fresh: {tuple(config.init_fresh)}; expected () without a file in '
-      'config.init_from, since all modules start afresh then'
-    )
-  frozen = select_frozen(config.frozen, params)
-  fresh = select('config.init_fresh', config.init_fresh, params)
+  experiment = make_experiment(config, dataset, mesh)
+  num_steps, table = config.num_train_steps, experiment.table
+  task, model, inputs = experiment.task, experiment.model, experiment.inputs
   loaded = {}
   if config.init_from and latest_step(workdir) is None:
     with blame('config.init_from'):
-      loaded = load_variables(config.init_from, model, one.shape, fresh)
+      loaded = load_variables(
+        config.init_from, model, (1, *inputs.shape), experiment.fresh
+      )
   workdirs.claim(workdir, config, dataset.classes, inputs)
   log.info('%s\n%s', config.model.name, table)
   if loaded:
-    but = f'; afresh: {", ".join(config.init_fresh)}' if fresh else ''
+    but = f'; afresh: {", ".join(config.init_fresh)}' if experiment.fresh else ''
     log.info('starting from %s%s', config.init_from, but)
-  if frozen:
-    trained = sum(p.size for p in jax.tree.leaves(without(params, frozen)))
+  if experiment.frozen:
+    trained = without(experiment.shapes.params, experiment.frozen)
     log.info(
-      'frozen: %s; %s of %s parameters are trained',
-      ', '.join(config.frozen), f'{trained:,}', f'{table.num_params:,}',
+      'frozen: %s; %s of %s parameters are trained', ', '.join(config.frozen),
+      f'{sum(p.size for p in jax.tree.leaves(trained)):,}', f'{table.num_params:,}',
     )  # fmt: skip
 
   # The state, on the devices of the mesh, and the two steps as compiled functions.
-  parts = {'model': model, 'tx': tx, 'frozen': frozen}
-  tokens, carry = jax.ShapeDtypeStruct(shape, inputs.dtype), ()
-  if config.carry_state:
-    carry = sequences.carry_shapes(model, variables, tokens)
-  create = functools.partial(
-    create_state, ema=config.ema_decay > 0, carry=carry, **parts
-  )
-  shapes = jax.eval_shape(create, key, one, loaded)
-  places = state_sharding(shapes, mesh, config.mesh.fsdp_min_size)
-  split = jax.tree.map(lambda _: batch_sharded(mesh), carry)
-  places = places.replace(carry=split)
-  state = jax.jit(create, out_shardings=places)(key, one, loaded)
+  state = experiment.create(loaded)
   del loaded  # a second copy
-  update = jax.jit(
-    functools.partial(
-      train_step,
-      task=task,
-      aux_loss_weight=config.aux_loss_weight,
-      accumulate_steps=config.accumulate_steps,
-      ema_decay=config.ema_decay,
-      skip_nonfinite=config.on_nonfinite == 'skip',
-      mix=mix,
-      gather=constrain(replicated(mesh)),
-      scatter=constrain(places.params),
-      **parts,
-    ),
-    in_shardings=(places, batch_sharded(mesh)),
-    out_shardings=(places, replicated(mesh)),
-    donate_argnums=0,
-  )
+  update = experiment.update
   evaluate = make_evaluate(config, dataset, model, task, mesh)
   whole = jax.jit(lambda variables: variables, out_shardings=replicated(mesh))
 
@@ -163,10 +103,10 @@ def train_and_evaluate(
 
   # All learning rates at once: for one alone, a line of the log would wait in the
   # device's queue behind the steps.
-  schedule = jax.vmap(learning_rate(optimizer, num_steps))
+  schedule = jax.vmap(experiment.schedule)
   rates = np.asarray(jax.jit(schedule)(jnp.arange(num_steps)))
   late, began = Late(), time.perf_counter()
-  flops = None if config.length_buckets else model_flops(table, frozen)
+  flops = None if config.length_buckets else model_flops(table, experiment.frozen)
   speed = Throughput(config.batch_size, flops, mesh)
   # Closed whatever happens: what is being saved is then on disk.
   with (
@@ -237,6 +177,8 @@ def train_and_evaluate(
       with speed.paused():
         if evaluates and not stopped:
           variables, numbers, predictions = evaluate_at(step)
+          if not last:
+            del variables  # a copy on every device
         if saves:
           since = jax.tree.map(float, since_log)
           checkpoints.save(
@@ -291,39 +233,18 @@ def enable_compilation_cache() -> None:
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
-def check_numbers(config: ml_collections.ConfigDict) -> int:
-  """Returns the number of steps; checks the numbers that nothing else does."""
-  for key in ('log_every_steps', 'eval_every_steps', 'checkpoint_every_steps',
-              'num_train_steps', 'keep_checkpoints'):  # fmt: skip
-    if config[key] < 1:
-      raise ConfigError(f'config.{key}: {config[key]}; expected 1 or more')
-  for key in ('on_bad_example', 'on_nonfinite'):
-    choose(f'config.{key}', config[key], ('stop', 'skip'))
-  if not 0 <= config.ema_decay < 1:
-    raise ConfigError(f'config.ema_decay: {config.ema_decay}; expected 0 to below 1')
-  for key in ('seed', 'num_reader_workers'):
-    if config[key] < 0:
-      raise ConfigError(f'config.{key}: {config[key]}; expected 0 or more')
-  if not config.aux_loss_weight >= 0:
-    raise ConfigError(
-      f'config.aux_loss_weight: {config.aux_loss_weight}; expected 0 or more'
-    )
-  if config.sample.length < 1 or config.sample.temperature < 0:
-    raise ConfigError(
-      f'config.sample: length {config.sample.length}, temperature '
-      f'{config.sample.temperature}; expected 1 or more, and 0 or more'
-    )
-  check_profile(config.profile, config.num_train_steps)
-  return config.num_train_steps
+def build_dataset(
+  config: ml_collections.ConfigDict, build: Callable[..., Any] = data.build
+) -> Any:
+  """Opens the dataset of a config; checks that it has its task and `eval_split`.
 
-
-def build_dataset(config: ml_collections.ConfigDict) -> Any:
-  """Opens the dataset of a config; checks that it has its task and `eval_split`."""
+  Args:
+    config: a complete experiment.
+    build: `data.build`, or `data.declare`, which does without its files.
+  """
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
   with blame('config.data', *(f'config.data.{k}' for k in config.data)):
-    dataset = data.build(
-      config.data.name, data_dir=config.data.data_dir or None, **options
-    )
+    dataset = build(config.data.name, data_dir=config.data.data_dir or None, **options)
   if dataset.task != config.task:
     raise ConfigError(
       f'config.task: {config.task!r}; the dataset {config.data.name!r} is for '

@@ -1,6 +1,6 @@
 """The devices of a run: one mesh, and where batches and state lie on it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,9 @@ from .errors import ConfigError
 AXES = ('data', 'fsdp')
 
 
-def make_mesh(data: int, fsdp: int = 1) -> jax.sharding.Mesh:
+def make_mesh(
+  data: int, fsdp: int = 1, devices: Sequence[jax.Device] | None = None
+) -> jax.sharding.Mesh:
   """Returns a mesh of `data` times `fsdp` devices, axes `'data'` and `'fsdp'`.
 
   Batches are split over all devices. State is split over `fsdp` alone, and whole along
@@ -22,6 +24,7 @@ def make_mesh(data: int, fsdp: int = 1) -> jax.sharding.Mesh:
   Args:
     data: the size of the axis, or -1 for all devices that are left.
     fsdp: the size of the axis.
+    devices: those that may be used, or None for all that JAX has.
 
   Raises:
     ConfigError: there are not that many devices, or several processes of which one
@@ -30,7 +33,8 @@ def make_mesh(data: int, fsdp: int = 1) -> jax.sharding.Mesh:
   >>> dict(make_mesh(1).shape)
   {'data': 1, 'fsdp': 1}
   """
-  count = jax.device_count()
+  devices = jax.devices() if devices is None else devices
+  count = len(devices)
   if not 1 <= fsdp <= count:
     raise ConfigError(
       f'config.mesh.fsdp: {fsdp}; expected 1 to {count}, the number of devices'
@@ -56,7 +60,7 @@ def make_mesh(data: int, fsdp: int = 1) -> jax.sharding.Mesh:
     (data, fsdp),
     AXES,
     axis_types=(AxisType.Auto,) * 2,
-    devices=jax.devices()[: data * fsdp],
+    devices=devices[: data * fsdp],
   )
 
 

@@ -10,40 +10,7 @@ from typing import Any
 import jax
 
 from ..architectures.summary import Summary
-
-# Published peaks of a device in bfloat16, without sparsity, in FLOP/s, by what
-# `jax.Device.device_kind` begins with; the longest that fits counts.
-PEAK_FLOPS = {
-  'TPU v2': 23e12,  # a device is a core, half of a chip
-  'TPU v3': 61.5e12,  # likewise
-  'TPU v4': 275e12,
-  'TPU v4 lite': 138e12,
-  'TPU v5': 459e12,  # v5p
-  'TPU v5 lite': 197e12,  # v5e
-  'TPU v5e': 197e12,
-  'TPU v6 lite': 918e12,  # v6e
-  'TPU v6e': 918e12,
-  'NVIDIA A100': 312e12,
-  'NVIDIA L4': 121e12,
-  'NVIDIA L40': 181e12,
-  'NVIDIA L40S': 362e12,
-  'NVIDIA H100': 989e12,
-  'NVIDIA H100 NVL': 835e12,
-  'NVIDIA H100 PCIe': 756e12,
-  'NVIDIA H200': 989e12,
-  'NVIDIA GH200': 989e12,
-  'NVIDIA B200': 2250e12,
-}
-
-
-def peak_flops(device_kind: str) -> float | None:
-  """Returns the peak in bfloat16 of a kind of device, or None where it isn't known.
-
-  >>> peak_flops('NVIDIA H100 80GB HBM3') / 1e12, peak_flops('cpu')
-  (989.0, None)
-  """
-  known = [kind for kind in PEAK_FLOPS if device_kind.startswith(kind)]
-  return PEAK_FLOPS[max(known, key=len)] if known else None
+from .machines import peak_flops
 
 
 def model_flops(table: Summary, frozen: Collection[str] = ()) -> int:

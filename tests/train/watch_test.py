@@ -10,7 +10,7 @@ from jax.profiler import ProfileData
 
 import convscan.architectures as arch
 from convscan.configs import digits_lenet
-from convscan.train import loop, metrics, report
+from convscan.train import loop, machines, metrics, report
 from convscan.train.errors import ConfigError
 from convscan.train.profiler import check_profile
 
@@ -123,7 +123,7 @@ def test_a_wrong_profile_leaves_no_folder(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize('kind', sorted(k for k in report.PEAK_FLOPS if 'TPU' in k))
+@pytest.mark.parametrize('kind', sorted(k for k in machines.PEAK_FLOPS if 'TPU' in k))
 def test_the_peaks_of_tpus_are_those_that_jax_has(kind):
   tpu_info = pytest.importorskip('jax._src.pallas.mosaic.tpu_info')
   version = tpu_info.chip_version_from_device_kind(kind)

@@ -1,0 +1,182 @@
+"""What a rehearsal found, for a person to read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .machines import peak_flops
+from .rehearsal import Rehearsal, Step
+from .remedies import Trial
+
+
+def report(name: str, rehearsal: Rehearsal) -> str:
+  """Returns all that there is to say of a config on some devices, as a few tables."""
+  r, chip = rehearsal, _chip(rehearsal)
+  mesh = ' '.join(f'{axis}={size}' for axis, size in r.mesh.items())
+  lines = [
+    f'{name} on {r.topology}: {r.size} x {r.kind}, mesh {mesh}; {r.num_params:,} '
+    f'parameters; batch {r.batch_size:,}, {r.batch_size // r.size:,} a {chip}',
+    '',
+  ]
+  steps = {'training': r.training, 'evaluation': r.evaluation}
+  names = dict.fromkeys([*r.evaluation.memory, *r.training.memory])
+  rows = [[f'memory of a {chip}', *steps]]
+  for k in names:
+    sizes = [step.memory.get(k, 0) for step in steps.values()]
+    if max(sizes) >= 1024:
+      rows.append([k, *map(_bytes, sizes)])
+  rows.append(['sum', *(_bytes(step.needs) for step in steps.values())])
+  lines += [*_aligned(rows), verdict(r), '']
+  rows = [[f'a step, a {chip}', *steps]]
+  peak = peak_flops(r.kind)
+  least = f'{1e3 * r.flops / peak:,.3f} ms' if peak else '-'
+  rows += [
+    ["the model's FLOPs", _count(r.flops), '-'],
+    ['at its peak in bfloat16', least, '-'],
+    ["XLA's FLOPs", *(_count(step.flops) for step in steps.values())],
+    ["the model's share", _share(r), '-'],
+  ]
+  kinds = sorted({k for step in steps.values() if step.sent for k in step.sent.counts})
+  for kind in kinds:
+    rows.append([kind, *(_sent(step, kind) for step in steps.values())])
+  rows.append(['compiled in', *(f'{step.seconds:.1f} s' for step in steps.values())])
+  lines += _aligned(rows)
+  return '\n'.join(lines + _notes(r))
+
+
+def verdict(rehearsal: Rehearsal) -> str:
+  """Says whether it fits, and how well.
+
+  Both steps have to; the larger counts.
+  """
+  needs, limit = rehearsal.needs, rehearsal.limit
+  if rehearsal.fits:
+    return f'fits ({_bytes(needs)} of {_bytes(limit)})'
+  return f'does not fit: {_bytes(needs - limit)} too much for {_bytes(limit)}'
+
+
+def trial(tried: Trial) -> str:
+  """Says in a line what a change of the config does."""
+  said = ' '.join(f'--config.{k}={_value(v)}' for k, v in tried.overrides.items())
+  if tried.rehearsal:
+    return f'{said}: {verdict(tried.rehearsal)}'
+  return f'{said}: can not be enough, since {_bytes(tried.at_least)} are needed still'
+
+
+COLUMNS = (
+  'config', 'devices', 'mesh', 'batch', 'memory, GiB', 'of', 'fits', 'model TFLOPs',
+  'least ms', 'collectives, MiB', 'compiled, s',
+)  # fmt: skip
+
+
+def row(name: str, rehearsal: Rehearsal) -> list[str]:
+  """Returns the columns of a table that has a line for each config and topology."""
+  r = rehearsal
+  peak, sent = peak_flops(r.kind), r.training.sent
+  return [
+    name,
+    str(r.topology),
+    ' x '.join(str(size) for size in r.mesh.values()),
+    f'{r.batch_size:,}',
+    _gib(r.needs),
+    _gib(r.limit),
+    'yes' if r.fits else 'no',
+    f'{r.flops / 1e12:,.4f}',
+    f'{1e3 * r.flops / peak:,.3f}' if peak else '-',
+    f'{sum(sent.bytes.values()) / 2**20:,.2f}' if sent else '-',
+    f'{r.training.seconds + r.evaluation.seconds:.0f}',
+  ]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+  """Returns a table in Markdown, its first row being the header.
+
+  >>> print(markdown([['a', 'b'], ['1', '2']]))
+  | a | b |
+  |---|---|
+  | 1 | 2 |
+  """
+  lines = [f'| {" | ".join(cells)} |' for cells in rows]
+  return '\n'.join([lines[0], f'|{"---|" * len(rows[0])}', *lines[1:]])
+
+
+def _chip(rehearsal: Rehearsal) -> str:
+  return 'device' if rehearsal.topology.family in ('cpu', 'gpu') else 'chip'
+
+
+def _notes(r: Rehearsal) -> list[str]:
+  """Says what the numbers above do not."""
+  sent, notes = r.training.sent, []
+  if sent and sent.product_loops:
+    rounds = ', '.join('?' if n is None else str(n) for n in sent.product_loops)
+    notes.append(
+      f'XLA counts the FLOPs in a loop once. Training has loops that go round {rounds} '
+      'times.'
+    )
+  if sent and None in sent.loops:
+    notes.append('The collectives in a loop of unknown length count once.')
+  if r.training.flops and r.flops > r.training.flops and _share(r) != '-':
+    notes.append(
+      "The model's count has what XLA leaves out: products with padding, and the "
+      'gradient of the inputs.'
+    )
+  return notes
+
+
+def _share(r: Rehearsal) -> str:
+  if not r.training.flops or r.training.sent is None or r.training.sent.product_loops:
+    return '-'
+  return f'{r.flops / r.training.flops:.0%}'
+
+
+def _sent(step: Step, kind: str) -> str:
+  if step.sent is None or not step.sent.counts[kind]:
+    return '-'
+  return f'{step.sent.counts[kind]:,} x, {_bytes(step.sent.bytes[kind])}'
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return [
+    '  '.join(
+      [cells[0].ljust(widths[0])]
+      + [cell.rjust(w) for cell, w in zip(cells[1:], widths[1:], strict=True)]
+    )
+    for cells in rows
+  ]
+
+
+def _bytes(number: float) -> str:
+  """Returns bytes in the unit that suits them.
+
+  >>> _bytes(0), _bytes(1536), _bytes(3 * 2**30)
+  ('-', '1.5 KiB', '3.00 GiB')
+  """
+  if not number:
+    return '-'
+  for unit, digits in (('KiB', 1), ('MiB', 2)):
+    number_in = number / 1024 ** (1 if unit == 'KiB' else 2)
+    if number_in < 1024:
+      return f'{number_in:.{digits}f} {unit}'
+  return f'{_gib(number)} GiB'
+
+
+def _gib(number: float) -> str:
+  return f'{number / 2**30:.2f}'
+
+
+def _count(number: float | None) -> str:
+  """Returns a number of FLOPs in the unit that suits it.
+
+  >>> _count(2.5e9), _count(None)
+  ('2.50 G', '-')
+  """
+  if number is None:
+    return '-'
+  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6)):
+    if number >= size:
+      return f'{number / size:.2f} {unit}'
+  return f'{number:.0f}'
+
+
+def _value(value: Any) -> str:
+  return ','.join(value) if isinstance(value, tuple) else str(value)
