@@ -91,6 +91,9 @@ def get_config() -> ConfigDict:
   # Evaluated and exported are moving averages of parameters and batch statistics, which
   # keep so much of themselves at each update (less in the first ones); 0 keeps none.
   config.ema_decay = 0.0
+  # Or they are the plain means after each update from this one on, as of averaged
+  # stochastic gradient descent (Polyak and Juditsky 1992); 0 is none.
+  config.average_from_step = 0
   # What a loss or gradient that is not finite does: 'stop' ends the run, and 'skip'
   # leaves the update out and counts it.
   config.on_nonfinite = 'stop'

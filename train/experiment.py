@@ -116,7 +116,10 @@ def make_experiment(
   if config.carry_state:
     carry = sequences.carry_shapes(model, variables, tokens)
   create = functools.partial(
-    create_state, ema=config.ema_decay > 0, carry=carry, **parts
+    create_state,
+    ema=config.ema_decay > 0 or config.average_from_step > 0,
+    carry=carry,
+    **parts,
   )
   shapes = jax.eval_shape(create, key, one, {})
   places = state_sharding(shapes, mesh, config.mesh.fsdp_min_size)
@@ -129,6 +132,7 @@ def make_experiment(
     aux_loss_weight=config.aux_loss_weight,
     accumulate_steps=config.accumulate_steps,
     ema_decay=config.ema_decay,
+    average_from_step=config.average_from_step,
     skip_nonfinite=config.on_nonfinite == 'skip',
     mix=mix,
     gather=constrain(replicated(mesh)),
@@ -170,7 +174,12 @@ def check(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
     choose(f'config.{key}', config[key], ('stop', 'skip'))
   if not 0 <= config.ema_decay < 1:
     raise ConfigError(f'config.ema_decay: {config.ema_decay}; expected 0 to below 1')
-  for key in ('seed', 'num_reader_workers'):
+  if config.average_from_step and config.ema_decay:
+    raise ConfigError(
+      f'config.average_from_step: {config.average_from_step}; expected 0 with '
+      f'config.ema_decay: {config.ema_decay}'
+    )
+  for key in ('seed', 'num_reader_workers', 'average_from_step'):
     if config[key] < 0:
       raise ConfigError(f'config.{key}: {config[key]}; expected 0 or more')
   if not config.aux_loss_weight >= 0:

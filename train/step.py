@@ -29,6 +29,7 @@ def train_step(
   aux_loss_weight: float = 0.0,
   accumulate_steps: int = 1,
   ema_decay: float = 0.0,
+  average_from_step: int = 0,
   skip_nonfinite: bool = False,
   mix: Callable[[jax.Array, Batch], Batch] | None = None,
   gather: Callable[[Any], Any] = lambda params: params,
@@ -52,7 +53,8 @@ def train_step(
     accumulate_steps: in how many parts the batch is passed through the model, one after
       the other, to save memory. The gradient is the whole batch's. Batch norms see a
       part each, and update their running statistics after each.
-    ema_decay: of the moving averages, where the state has them; see `average`.
+    ema_decay: of the moving averages, where the state has averages; see `average`.
+    average_from_step: where not 0, these are plain means instead, from that update on.
     skip_nonfinite: whether a loss or gradient that is not finite leaves all but the
       step's number as it was.
     mix: mixes the batch's examples first, given a key; see `convscan.train.mixing`.
@@ -127,7 +129,7 @@ def train_step(
   )
   if state.ema:
     after = after.replace(
-      ema=average(state.ema, after.variables, state.step, ema_decay)
+      ema=average(state.ema, after.variables, state.step, ema_decay, average_from_step)
     )
   if skip_nonfinite:
     finite = jnp.isfinite(metrics['loss'][0]) & jnp.isfinite(metrics['grad_norm'][0])
@@ -160,7 +162,9 @@ def join(parts: Any) -> Any:
   return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), parts)
 
 
-def average(ema: Any, variables: Any, step: jax.Array, decay: float) -> Any:
+def average(
+  ema: Any, variables: Any, step: jax.Array, decay: float, start: int = 0
+) -> Any:
   r"""Moves averages towards the variables after update `step`, counted from 0.
 
   .. math:: a \leftarrow d a + (1 - d) v, \quad
@@ -169,10 +173,16 @@ def average(ema: Any, variables: Any, step: jax.Array, decay: float) -> Any:
   so that a short run is not dominated by what it was initialised with; the form is that
   of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
 
+  With a `start`, :math:`a` is the mean of :math:`v` after each update from number
+  `start` on, counted from 1 (Polyak and Juditsky 1992), and until then :math:`v`.
+
   >>> round(float(average(jnp.zeros(()), jnp.ones(()), step=0, decay=0.999)), 6)
   0.9
   """
   d = jnp.minimum(decay, (1 + step) / (10 + step))
+  if start:
+    averaged = jnp.maximum(0, step + 1 - start)
+    d = averaged / (averaged + 1)
   return jax.tree.map(
     lambda a, v: (d * a + (1 - d) * v).astype(a.dtype), ema, variables
   )

@@ -139,6 +139,10 @@ BAD = {
   'batch': (['--config.batch_size=12'], ['config.batch_size: 12', 'multiple of 8']),
   'steps': (['--config.num_train_steps=0'], ['config.num_train_steps: 0', '1 or more']),
   'mesh': (['--config.mesh.data=99'], ['config.mesh.data: 99', '1 to 8']),
+  'averages': (
+    ['--config.average_from_step=5', '--config.ema_decay=0.9'],
+    ['config.average_from_step: 5', 'expected 0 with config.ema_decay: 0.9'],
+  ),
   'seed': (['--config.seed=-1'], ['config.seed: -1', '0 or more']),
   'dropout': (['--config.model.dropout_rate=2.0'], ['config.model', '2.0', '< 1']),
   'layers': (

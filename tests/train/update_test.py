@@ -9,10 +9,13 @@ import optax
 import pytest
 
 import convscan.architectures as arch
+import convscan.train
+from convscan.configs import digits_lenet
 from convscan.train import tasks
 from convscan.train.batch_norm import normalise_by
 from convscan.train.errors import ConfigError, RunError
 from convscan.train.finite import check_finite
+from convscan.train.loop import train_and_evaluate
 from convscan.train.state import create_state
 from convscan.train.step import train_step
 from convscan.train.tasks.task import mean
@@ -53,6 +56,36 @@ def _steps(model, count=1, ema=False, tx=None, batches=_batch, **options):
 def _assert_close(a, b, **tolerance):
   for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
     np.testing.assert_allclose(x, y, **tolerance)
+
+
+def test_from_a_step_on_the_averages_are_plain_means():
+  states, _ = _steps(_build(norm=True), 5, ema=True, average_from_step=3)
+  for number, state in enumerate(states):
+    of = [jax.tree.leaves(s.variables) for s in states[min(3, number) : number + 1]]
+    means = [
+      np.mean([np.asarray(x, np.float64) for x in xs], 0)
+      for xs in zip(*of, strict=True)
+    ]
+    _assert_close(state.evaluated, means, rtol=1e-5, atol=1e-6)
+  before, after = (jax.tree.leaves(s.variables['params'])[0] for s in states[2:4])
+  assert np.abs(before - after).max() > 1e-4
+
+
+def test_a_run_is_evaluated_by_the_means_that_its_config_wants(tmp_path):
+  def run(num_train_steps, average_from_step):
+    config = digits_lenet.get_config()
+    config.num_train_steps = num_train_steps
+    config.average_from_step = average_from_step
+    config.optimizer.warmup_steps = 0
+    config.optimizer.schedule = 'constant'
+    workdir = str(tmp_path / f'{num_train_steps} {average_from_step}')
+    train_and_evaluate(config, workdir)
+    return convscan.train.restore(workdir)[1]
+
+  one, two = run(1, 0), run(2, 0)
+  means = jax.tree.map(lambda a, b: (np.asarray(a) + np.asarray(b)) / 2, one, two)
+  _assert_close(run(2, 1), means, rtol=1e-5, atol=1e-6)
+  _assert_close(run(2, 2), two, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('parts', [2, 3, 12])
