@@ -1,6 +1,6 @@
 # make demo       trains a CNN on handwritten digits
 # make test       runs the test suite
-# make test-long  runs the tests that it leaves out, of all networks
+# make test-long  runs the tests that it leaves out, of all networks and for TPUs
 # make peers      compares with torch, torchvision, timm, Keras and others, which it installs
 # make lint       formatting, lint, types
 # make lock       renews the locked versions
@@ -23,7 +23,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 $(TESTS)
 
-test-long: $(VENV)/installed-dev
+test-long: $(VENV)/installed-tpu
 	$(BIN)/python -m pytest -n 2 -m long $(TESTS)
 
 peers: $(VENV)/installed-peers $(VENV)/installed-skypilot
@@ -57,6 +57,11 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml requirements.lock
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) '.[dev]'
+	@touch $@
+
+# The compiler for TPUs, which needs none.
+$(VENV)/installed-tpu: $(VENV)/installed-dev
+	$(INSTALL) '.[tpu]'
 	@touch $@
 
 $(VENV)/installed-peers: $(VENV)/installed-dev

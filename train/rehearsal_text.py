@@ -62,43 +62,6 @@ def trial(tried: Trial) -> str:
   return f'{said}: can not be enough, since {_bytes(tried.at_least)} are needed still'
 
 
-COLUMNS = (
-  'config', 'devices', 'mesh', 'batch', 'memory, GiB', 'of', 'fits', 'model TFLOPs',
-  'least ms', 'collectives, MiB', 'compiled, s',
-)  # fmt: skip
-
-
-def row(name: str, rehearsal: Rehearsal) -> list[str]:
-  """Returns the columns of a table that has a line for each config and topology."""
-  r = rehearsal
-  peak, sent = peak_flops(r.kind), r.training.sent
-  return [
-    name,
-    str(r.topology),
-    ' x '.join(str(size) for size in r.mesh.values()),
-    f'{r.batch_size:,}',
-    _gib(r.needs),
-    _gib(r.limit),
-    'yes' if r.fits else 'no',
-    f'{r.flops / 1e12:,.4f}',
-    f'{1e3 * r.flops / peak:,.3f}' if peak else '-',
-    f'{sum(sent.bytes.values()) / 2**20:,.2f}' if sent else '-',
-    f'{r.training.seconds + r.evaluation.seconds:.0f}',
-  ]
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """Returns a table in Markdown, its first row being the header.
-
-  >>> print(markdown([['a', 'b'], ['1', '2']]))
-  | a | b |
-  |---|---|
-  | 1 | 2 |
-  """
-  lines = [f'| {" | ".join(cells)} |' for cells in rows]
-  return '\n'.join([lines[0], f'|{"---|" * len(rows[0])}', *lines[1:]])
-
-
 def _chip(rehearsal: Rehearsal) -> str:
   return 'device' if rehearsal.topology.family in ('cpu', 'gpu') else 'chip'
 

@@ -1,0 +1,164 @@
+"""Rehearses every shipped config on slices of TPUs, and writes the table.
+
+    python benchmarks/rehearsals.py                          # what has no row yet
+    python benchmarks/rehearsals.py --configs digits_lenet   # this, again
+
+The rows are kept in `--rows`, so that a run may be stopped, or be made in parts. No TPU
+is needed, but `pip install 'convscan[tpu]'` is.
+"""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from convscan import data
+from convscan.train import flags, topologies
+from convscan.train.errors import ConfigError
+
+ROOT = pathlib.Path(__file__).parents[1]
+ROWS = ROOT / 'benchmarks' / 'results' / 'rehearsals.json'
+OUT = ROOT / 'docs' / 'rehearsal.md'
+TOPOLOGIES = ('v5e:4x4', 'v5p:2x2x2')
+PACKAGES = ('jax', 'flax', 'libtpu')
+# They train on a person's own files, of any size.
+OWN_DATA = {'image_folder', 'series_csv', 'text_file'}
+# What is too large to lie whole on every chip.
+SPLIT = {'wikitext103_lstm'}
+
+PAGE = """# Rehearsals
+
+Every shipped config, compiled for slices of TPUs on a machine without one, by
+`python benchmarks/rehearsals.py`. Compiled is what trains, by the same code; nothing
+here was run on a TPU.
+
+- **Mesh**: the chips along `data` and `fsdp`. It is the config's own, {split}.
+- **Memory**: what a chip holds at most in a step, in GiB: the state, the batch and the
+  next one, activations and temporaries, and the program; in an evaluation also a copy
+  of what is evaluated. **Of**: what libtpu lets programs have.
+- **Model FLOPs**: those of a training step on a chip, as they are counted: two for each
+  multiply-accumulate, three times over. **At peak**: the time that they take at least,
+  in bfloat16, which is not what a step takes.
+- **Sent**: by collectives of a training step, a chip, in MiB of the larger of what goes
+  in and what comes out.
+- **Compiled**: both steps, in seconds, on {cores} cores that did other things too.
+
+{table}
+
+{notes}
+
+{versions}
+"""
+HEADER = (
+  'config', 'slice', 'mesh', 'batch', 'parameters', 'training', 'evaluation', 'of',
+  'fits', 'model FLOPs', 'at peak', 'sent', 'compiled',
+)  # fmt: skip
+
+
+def rehearse(name: str, topology: topologies.Topology) -> dict[str, Any]:
+  """Returns the row of a config and a slice; where it can't be split so, why not."""
+  from convscan.train import rehearsal
+  from convscan.train.loop import build_dataset
+  from convscan.train.machines import peak_flops
+  from convscan.train.remedies import changed
+
+  config = flags.load(flags.find(name))
+  if name in SPLIT:
+    count = len(topologies.devices(topology))
+    config = changed(config, {'mesh.data': 1, 'mesh.fsdp': count})
+  try:
+    dataset = build_dataset(config, data.declare)
+    found = rehearsal.rehearse(config, dataset, topology)
+  except ConfigError as error:
+    return {'error': str(error)}
+  peak, sent = peak_flops(found.kind), found.training.sent
+  return {
+    'mesh': [found.mesh['data'], found.mesh['fsdp']],
+    'batch': found.batch_size,
+    'parameters': found.num_params,
+    'training': found.training.needs,
+    'evaluation': found.evaluation.needs,
+    'limit': found.limit,
+    'flops': found.flops,
+    'least_seconds': found.flops / peak if peak else None,
+    'sent': sum(sent.bytes.values()) if sent else None,
+    'compiled_seconds': found.training.seconds + found.evaluation.seconds,
+  }
+
+
+def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
+  """Returns a row as it is shown."""
+  least, sent = row['least_seconds'], row['sent']
+  return [
+    name,
+    where,
+    '{} x {}'.format(*row['mesh']),
+    f'{row["batch"]:,}',
+    f'{row["parameters"]:,}',
+    f'{row["training"] / 2**30:.3f}',
+    f'{row["evaluation"] / 2**30:.3f}',
+    f'{row["limit"] / 2**30:.2f}',
+    'yes' if max(row['training'], row['evaluation']) <= row['limit'] else '**no**',
+    f'{row["flops"] / 1e9:,.2f} G',
+    '-' if least is None else f'{1e3 * least:,.3f} ms',
+    '-' if sent is None else f'{sent / 2**20:,.2f}',
+    f'{row["compiled_seconds"]:.0f}',
+  ]
+
+
+def page(kept: dict[str, Any], table: Any) -> str:
+  """Returns the document of all rows, by config and, within one, as they were asked."""
+  cells, notes = [], []
+  for name in sorted(kept['rows']):
+    for where, row in kept['rows'][name].items():
+      if 'error' in row:
+        notes.append(f'- {name} on {where}: {row["error"]}.')
+      else:
+        cells.append(line(name, where, row))
+  notes.append(
+    f'- {", ".join(sorted(OWN_DATA))}: they train on files of yours, whose size sets '
+    'that of the model; `python -m convscan.train.rehearse` takes the same overrides '
+    'as the training.'
+  )
+  return PAGE.format(
+    split=f'but {", ".join(sorted(SPLIT))} is split over all chips',
+    cores=kept['machine']['cores'],
+    table=table(HEADER, cells),
+    notes='\n'.join(notes),
+    versions=', '.join(f'{k} {v}' for k, v in kept['versions'].items()) + '.',
+  )
+
+
+def main() -> None:
+  """Rehearses, and writes after each config and slice."""
+  parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+  shipped = [name for name in flags.shipped() if name not in OWN_DATA]
+  parser.add_argument('--configs', nargs='*', default=[], choices=shipped)
+  parser.add_argument('--topologies', nargs='*', default=TOPOLOGIES)
+  parser.add_argument('--rows', type=pathlib.Path, default=ROWS)
+  parser.add_argument('--out', type=pathlib.Path, default=OUT)
+  arguments = parser.parse_args()
+  wanted = [topologies.parse(text) for text in arguments.topologies]
+  topologies.prepare(wanted)
+  # These load jax, which reads what was prepared.
+  from rounds import machine, table, versions
+
+  kept: dict[str, Any] = {}
+  if arguments.rows.exists():
+    kept = json.loads(arguments.rows.read_text())
+  if kept.get('versions') != versions(PACKAGES):  # else a table would mix them
+    kept = {'rows': {}}
+  for name in arguments.configs or shipped:
+    rows = kept['rows'].setdefault(name, {})
+    for topology in wanted:
+      if str(topology) in rows and not arguments.configs:
+        continue
+      rows[str(topology)] = rehearse(name, topology)
+      kept |= {'versions': versions(PACKAGES), 'machine': machine()}
+      arguments.rows.write_text(json.dumps(kept, indent=1, sort_keys=True) + '\n')
+      arguments.out.write_text(page(kept, table))
+      print(name, topology, rows[str(topology)], flush=True)
+
+
+if __name__ == '__main__':
+  main()
