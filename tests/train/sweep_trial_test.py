@@ -113,9 +113,15 @@ def test_a_config_file_that_has_changed_is_not_run(tmp_path):
 
 def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
   (tmp_path / 'trials').mkdir()
-  # The first comes to the rung and ends; the second is worse there, and would go on.
+  # The first has ended at an earlier start; the second is worse at the rung, and would
+  # go on for long.
+  (tmp_path / 'good').mkdir()
+  line = {'step': 20, 'eval/loss': 0.1}
+  (tmp_path / 'good' / 'metrics.jsonl').write_text(json.dumps(line) + '\n')
+  noted = {'state': 'finished', 'reason': '', 'attempts': []}
+  (tmp_path / 'trials' / 'good.json').write_text(json.dumps(noted))
   listed = [
-    Trial('good', {'num_train_steps': 30}),
+    Trial('good', {}),
     Trial('bad', {'num_train_steps': 1_000_000, 'optimizer.learning_rate': 1e-9}),
   ]
   evaluated = {'eval_every_steps': 20}
