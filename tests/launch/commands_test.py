@@ -42,6 +42,7 @@ GCLOUD = {
   'filestore instances delete': (1, 'zone'),
   'filestore instances describe': (1, 'zone format'),
   'filestore instances list': (0, ''),
+  'projects describe': (1, 'format'),
   'services enable': (None, ''),
   'storage buckets add-iam-policy-binding': (1, 'member role'),
   'storage buckets create': (
