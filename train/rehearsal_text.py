@@ -1,6 +1,6 @@
 """What a rehearsal found, for a person to read."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .machines import peak_flops
@@ -32,7 +32,10 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
-    ["XLA's FLOPs", *(_count(step.flops) for step in steps.values())],
+    [
+      "XLA's FLOPs" + (', loops once' if _has_loops(r) else ''),
+      *(_count(step.flops) for step in steps.values()),
+    ],
     ["the model's share", _share(r), '-'],
   ]
   kinds = sorted({k for step in steps.values() if step.sent for k in step.sent.counts})
@@ -54,9 +57,18 @@ def verdict(rehearsal: Rehearsal) -> str:
   return f'does not fit: {_bytes(needs - limit)} too much for {_bytes(limit)}'
 
 
-def trial(tried: Trial) -> str:
-  """Says in a line what a change of the config does."""
-  said = ' '.join(f'--config.{k}={_value(v)}' for k, v in tried.overrides.items())
+def trial(tried: Trial, known: Collection[str]) -> str:
+  """Says in a line what a change of the config does.
+
+  Args:
+    tried: the change.
+    known: the keys that the config has. A field of the model that it does not name has
+      no flag.
+  """
+  said = ' '.join(
+    f'--config.{k}={_value(v)}' if k in known else f'config.{k} = {v!r} in the file'
+    for k, v in tried.overrides.items()
+  )
   if tried.rehearsal:
     return f'{said}: {verdict(tried.rehearsal)}'
   return f'{said}: can not be enough, since {_bytes(tried.at_least)} are needed still'
@@ -85,8 +97,12 @@ def _notes(r: Rehearsal) -> list[str]:
   return notes
 
 
+def _has_loops(r: Rehearsal) -> bool:
+  return bool(r.training.sent and r.training.sent.product_loops)
+
+
 def _share(r: Rehearsal) -> str:
-  if not r.training.flops or r.training.sent is None or r.training.sent.product_loops:
+  if not r.training.flops or r.training.sent is None or _has_loops(r):
     return '-'
   return f'{r.flops / r.training.flops:.0%}'
 

@@ -17,7 +17,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from . import topologies
-from .flags import define_config, run
+from .errors import ConfigError, RunError
+from .flags import define_config, keys, run
 from .topologies import Topology
 
 TOPOLOGY = flags.DEFINE_list(
@@ -32,7 +33,13 @@ flags.mark_flag_as_required('topology')
 
 
 def main(config: ConfigDict) -> None:
-  """Rehearses, and prints what was found."""
+  """Rehearses, and prints what was found.
+
+  Raises:
+    RunError: it does not fit, on all that was asked for.
+  """
+  if not any(TOPOLOGY.value):
+    raise ConfigError('--topology: none; expected one or several, such as v5e:4x4')
   by_slice = FIND.value == 'slice'
   wanted = [topologies.parse(t, families=by_slice) for t in TOPOLOGY.value or ()]
   topologies.prepare(wanted)
@@ -46,6 +53,7 @@ def main(config: ConfigDict) -> None:
   path = config_flags.get_config_filename(flags.FLAGS['config'])
   name = os.path.basename(path).removesuffix('.py')
   dataset = build_dataset(config, data.declare)
+  known, too_large = keys(config), []
   if by_slice:
     for family, slices in candidates(wanted).items():
       smallest = find_slice(config, dataset, slices)
@@ -53,21 +61,27 @@ def main(config: ConfigDict) -> None:
         print(text.report(name, smallest))
         print(f'the smallest slice of {family} that fits: {smallest.topology}\n')
       else:
-        print(f'no slice of {family} fits, of {", ".join(map(str, slices))}\n')
-    return
-  for topology in wanted:
+        too_large.append(f'any slice of {family}, of {", ".join(map(str, slices))}')
+  for topology in () if by_slice else wanted:
     rehearsal = rehearse(config, dataset, topology)
     print(text.report(name, rehearsal), flush=True)
     if FIND.value == 'batch':
       largest = find_batch(config, dataset, rehearsal)
       if largest:
-        print(f'the largest batch that fits: {text.trial(largest)}')
+        print(
+          'the largest batch that fits and that the data has, of powers of two for a '
+          f'device: {text.trial(largest, known)}'
+        )
       else:
-        print('no batch fits')
+        too_large.append(f'{topology} in a batch of any size')
     elif not rehearsal.fits and REMEDIES.value:
       for tried in try_remedies(config, dataset, rehearsal):
-        print(text.trial(tried), flush=True)
+        print(text.trial(tried, known), flush=True)
+    if FIND.value != 'batch' and not rehearsal.fits:
+      too_large.append(str(topology))
     print()
+  if too_large:
+    raise RunError(f'it does not fit on {"; nor on ".join(too_large)}')
 
 
 def candidates(wanted: list[Topology]) -> dict[str, list[Topology]]:
