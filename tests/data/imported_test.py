@@ -115,7 +115,9 @@ def test_it_trains_by_the_ordinary_commands(folder):
   assert losses[0] == losses[1]
   assert len(losses[0]) == 5
 
-  done = run(folder, 'train.evaluate', '--workdir=run0')
+  said = re.search(r'-m convscan\.train\.evaluate (.*)', done.stderr)
+  assert said[1].split() == ['--workdir=run2', '--allow_code']
+  done = run(folder, 'train.evaluate', '--workdir=run0', '--allow_code')
   printed = float(re.search(r'^loss +([\d.]+)$', done.stdout, re.MULTILINE)[1])
   assert printed == pytest.approx(losses[0][-1], rel=1e-4)
   assert len((folder / 'run0/predictions.csv').read_text().splitlines()) == 1 + 30
@@ -127,6 +129,49 @@ def test_it_trains_by_the_ordinary_commands(folder):
 
   done = run(folder, 'train.data_speed', '--config=song.py', '--seconds=0.1')
   assert 'examples a second' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+  'chosen',
+  [
+    {'name': 'os:system', 'command': 'touch ran'},
+    {
+      'name': 'pixels',
+      'images': 'os:system',
+      'image_options': {'command': 'touch ran'},
+    },
+  ],
+)
+def test_the_config_of_a_run_runs_no_code_unasked(folder, chosen):
+  done = run(
+    folder, 'train.main', '--config=digits_lenet', '--workdir=run',
+    '--config.num_train_steps=1', '--config.optimizer.warmup_steps=0',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  config = json.loads((folder / 'run/config.json').read_text())
+  config['data'] = chosen | {'data_dir': ''}
+  (folder / 'run/config.json').write_text(json.dumps(config))
+  done = run(folder, 'train.evaluate', '--workdir=run')
+  assert done.returncode == 2
+  assert not (folder / 'ran').exists()
+  assert done.stderr == (
+    "convscan: config.data.name is 'os:system', which imports module 'os' and runs its "
+    "function 'system'; --allow_code allows that, if you trust whose config it is\n"
+  )
+  done = run(folder, 'train.evaluate', '--workdir=run', '--allow_code')
+  assert (folder / 'ran').exists()
+  assert done.returncode == 2
+  assert 'which returns a int' in done.stderr
+
+
+def test_what_is_refused_is_not_even_imported(folder):
+  with (
+    data.refusing_functions('--here'),
+    pytest.raises(ValueError, match=r"'birds\.songs:load'.*'load'; --here allows"),
+  ):
+    data.build('birds.songs:load')
+  assert not any(name.startswith('birds') for name in sys.modules)
+  assert data.build('birds.songs:load').name == 'birds'
 
 
 @pytest.mark.parametrize(
