@@ -60,7 +60,12 @@ from .check import check
 from .dataset import Dataset, Example, Source
 from .declared import declaring
 from .errors import DataError
-from .imported import is_function, load_function, refusing_functions
+from .imported import (
+  is_function,
+  load_function,
+  refusing_functions,
+  takes_any_option,
+)
 from .pipeline import eval_batches, train_batches
 from .skipping import skip_bad
 from .text import StreamWindows
@@ -161,8 +166,9 @@ def build(
     DataError: its files can't be had, or are damaged.
   """
   load = loader(name, data_dir)
-  for option in options:
-    check_known(f'option of {name}', option, inspect.signature(load).parameters)
+  if not takes_any_option(load):
+    for option in options:
+      check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return check(load(data_dir=data_dir, **options))
 
 

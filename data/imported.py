@@ -26,6 +26,16 @@ def is_function(name: str) -> bool:
   return re.fullmatch(r'[\w.]+:[^\W\d]\w*', name) is not None
 
 
+def takes_any_option(load: Callable[..., Any]) -> bool:
+  """Returns whether what opens a dataset has `**options`, which may be any.
+
+  >>> takes_any_option(lambda *, count, **more: None), takes_any_option(load_function)
+  (True, False)
+  """
+  parameters = inspect.signature(load).parameters.values()
+  return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
 @contextlib.contextmanager
 def refusing_functions(allowed_by: str) -> Iterator[None]:
   """Lets no function open a dataset, for names that others may have chosen.

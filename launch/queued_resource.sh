@@ -17,8 +17,9 @@
 # COMMAND ends with status 75 when SIGTERM stopped it (--stopped_status=75). Then, when the
 # connection breaks, and when the slice is no longer active, it is deleted and queued for
 # again, and the same command goes on from the newest checkpoint. Any other status ends the
-# script with it, and so does, with 1, a slice that can not be described for 10 minutes, as
-# one that was deleted elsewhere. Ctrl-C stops the command after a checkpoint. Start it where it can stay:
+# script with it, and so does, with 1, a slice that can not be described for 10 minutes,
+# as one deleted elsewhere. Ctrl-C stops the command after a checkpoint. Start it where it
+# can stay:
 # in tmux, on a machine that is on.
 set -euo pipefail
 
@@ -92,8 +93,8 @@ finish() {
     echo "$name is left, and costs. To delete it: gcloud compute tpus queued-resources" \
       "delete $name --zone=$zone --force" >&2
   elif ! delete; then
-    echo "$name COULD NOT BE DELETED, AND COSTS unless it is gone: gcloud compute tpus queued-resources" \
-      "delete $name --zone=$zone --force" >&2
+    echo "$name COULD NOT BE DELETED, AND COSTS unless it is gone: gcloud compute tpus" \
+      "queued-resources delete $name --zone=$zone --force" >&2
   fi
   exit "$status"
 }

@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
 
 import convscan
 from convscan import data
+from convscan.data import commands
 
 MODULE = """
 import numpy as np
@@ -35,6 +37,10 @@ class Songs:
 def load(*, count=100, ragged=-1):
   splits = {'train': Songs(0, count, ragged), 'test': Songs(count, 30)}
   return data.Dataset('birds', 'classification', ('low', 'high'), splits)
+
+def takes_any(*, count=100, **options):
+  print(count, options)
+  return load(count=count)
 
 def needs(path):
   raise AssertionError
@@ -240,6 +246,27 @@ def test_what_is_wrong_is_said_in_a_line(folder, arguments, line):
 def test_what_can_not_be_opened_is_named(folder, name, options, message):
   with pytest.raises(ValueError, match=message):
     data.build(name, **options)
+
+
+def test_any_option_is_for_those_who_take_any(folder, capsys):
+  data.build('birds.songs:takes_any', options=[1], colour='red', data_dir='/d')
+  assert capsys.readouterr().out == "100 {'options': [1], 'colour': 'red'}\n"
+
+
+def test_any_option_of_a_command_line(folder, monkeypatch, capsys):
+  def define(values):
+    flags.DEFINE_string('png', '', '', flag_values=values)
+
+  def open_with(*arguments):
+    return commands.open_from(['x', 'birds.songs:takes_any', *arguments], '', define)
+
+  dataset, values = open_with('--count=70', '--colour=red', '--png=a', '--share=0.5')
+  assert capsys.readouterr().out == "70 {'colour': 'red', 'share': 0.5}\n"
+  assert len(dataset.splits['train']) == 70
+  assert values.png == 'a'
+  for wrong in (['again'], ['--colour', 'red']):
+    with pytest.raises(ValueError, match=r'unexpected arg|unknown option .*colour'):
+      open_with(*wrong)
 
 
 def test_data_dir_is_for_those_who_take_it(folder, capsys):
