@@ -19,8 +19,7 @@
 # again, and the same command goes on from the newest checkpoint. Any other status ends the
 # script with it, and so does, with 1, a slice that can not be described for 10 minutes,
 # as one deleted elsewhere. Ctrl-C stops the command after a checkpoint. Start it where it
-# can stay:
-# in tmux, on a machine that is on.
+# can stay: in tmux, on a machine that is on.
 set -euo pipefail
 
 here=$(dirname "${BASH_SOURCE[0]}")
