@@ -35,7 +35,10 @@ command is run in, in `PYTHONPATH`, or installed. In `birds.py`
 
 is `data.build('birds:load', count=500)` and, in a config,
 `config.data = ConfigDict({'name': 'birds:load', 'data_dir': '', 'count': 500})`; and
-`python -m convscan.data.describe birds:load --count=500` shows it. `Dataset` explains
+`python -m convscan.data.describe birds:load --count=500` shows it. Such a name
+runs code: any module is imported and any function of it called, with the options. So
+open nobody's config that has one unless you trust it; `convscan.train.evaluate`, which
+reads a run's, does so only by `--allow_code`. `Dataset` explains
 what each task's examples are, and `build` compares the first of each split with that.
 An example that can't be read raises a `DataError`, which says why and where: it ends a
 run or, by `config.on_bad_example`, is left out and counted. Reader processes
@@ -57,7 +60,12 @@ from .check import check
 from .dataset import Dataset, Example, Source
 from .declared import declaring
 from .errors import DataError
-from .imported import is_function, load_function
+from .imported import (
+  is_function,
+  load_function,
+  refusing_functions,
+  takes_any_option,
+)
 from .pipeline import eval_batches, train_batches
 from .skipping import skip_bad
 from .text import StreamWindows
@@ -71,7 +79,9 @@ __all__ = [
   'build',
   'declare',
   'eval_batches',
+  'is_function',
   'names',
+  'refusing_functions',
   'skip_bad',
   'train_batches',
 ]
@@ -140,9 +150,9 @@ def build(
 
   Args:
     name: one of `names()`; or 'MODULE:FUNCTION', a function of your own that returns a
-      `Dataset` (see above); or the name of a set of TFDS, such as 'imagenet_v2' or
-      'imagenet2012:5.1.0', that was prepared elsewhere as array_record (see
-      `elsewhere.find`): of images with labels, or of texts.
+      `Dataset`, which is imported and run (see above); or the name of a set of TFDS,
+      such as 'imagenet_v2' or 'imagenet2012:5.1.0', that was prepared elsewhere as
+      array_record (see `elsewhere.find`): of images with labels, or of texts.
     data_dir: where prepared sets are kept; None is TFDS's own default, which is
       the environment variable `TFDS_DATA_DIR` or else `~/tensorflow_datasets`.
     **options: the keyword arguments of the dataset's own `load` function.
@@ -156,8 +166,9 @@ def build(
     DataError: its files can't be had, or are damaged.
   """
   load = loader(name, data_dir)
-  for option in options:
-    check_known(f'option of {name}', option, inspect.signature(load).parameters)
+  if not takes_any_option(load):
+    for option in options:
+      check_known(f'option of {name}', option, inspect.signature(load).parameters)
   return check(load(data_dir=data_dir, **options))
 
 

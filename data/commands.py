@@ -3,6 +3,8 @@
 import ast
 import csv
 import inspect
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,6 +13,7 @@ from typing import Any
 from absl import flags, logging
 
 from . import DataError, Dataset, build, check_known, loader, names
+from .imported import takes_any_option
 
 _DATA_DIR = "where prepared sets are kept, if not where TFDS's are"
 
@@ -24,7 +27,7 @@ def run(
 
   A mistake of the user becomes a message on standard error, and exit status 2; a
   `DataError` or an error of the file system likewise, and 1. Ctrl-C ends it silently,
-  with 130.
+  with 130, and so does, with 141, that nobody reads what it prints any more.
 
   Args:
     main: takes the dataset and the flags.
@@ -33,7 +36,13 @@ def run(
   """
   logging.set_verbosity(logging.WARNING)
   try:
-    main(*open_from(sys.argv, usage, define))
+    try:
+      main(*open_from(sys.argv, usage, define))
+    finally:
+      sys.stdout.flush()  # what fails then, fails here
+  except BrokenPipeError:  # as of `| head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+    sys.exit(141)
   except (DataError, ValueError) as e:
     print(f'convscan: {e}', file=sys.stderr)
     sys.exit(1 if isinstance(e, DataError) else 2)
@@ -81,16 +90,17 @@ def open_from(
   read = _define_options(load, values)
   try:
     extra = values([program, *rest], known_only=True)[1:]
+    any_option = _any_options(extra) if takes_any_option(load) else {}
+    extra = [word for word in extra if _name(word) not in any_option]
     for word in extra:
       if word.startswith('-'):
-        option = word.lstrip('-').partition('=')[0]
-        check_known(f'option of {name}', option, values)
+        check_known(f'option of {name}', _name(word), values)
     if extra:
       raise ValueError(f'unexpected arguments: {" ".join(extra)}')
   except flags.Error as e:
-    raise ValueError(f'{name}: {e}') from e
+    raise ValueError(f'{name}: {_expected(e, values)}') from e
   options = {key: read[key](values[key].value) for key in read if values[key].present}
-  return build(name, data_dir=values.data_dir, **options), values
+  return build(name, data_dir=values.data_dir, **options, **any_option), values
 
 
 def _flags(define: Callable[[flags.FlagValues], None]) -> flags.FlagValues:
@@ -112,7 +122,7 @@ def _define_options(
   }
   read: dict[str, Callable[[Any], Any]] = {}
   for name, parameter in inspect.signature(load).parameters.items():
-    if name in values:
+    if name in values or parameter.kind is parameter.VAR_KEYWORD:
       continue
     default = parameter.default
     definer = definers.get(type(default), flags.DEFINE_string)
@@ -122,6 +132,36 @@ def _define_options(
     else:
       read[name] = _mapping if isinstance(default, dict) else _same
   return read
+
+
+def _any_options(words: Sequence[str]) -> dict[str, Any]:
+  """Returns the options among words, of which no default tells the type.
+
+  >>> _any_options(['--count=3', '--sizes=(1, 2)', '--of=a=b', '--alone', 'other'])
+  {'count': 3, 'sizes': (1, 2), 'of': 'a=b'}
+  """
+  matches = [re.fullmatch(r'--?(\w+)=(.*)', word, re.DOTALL) for word in words]
+  texts = {match[1]: match[2] for match in matches if match}
+  values = {name: _literal(text) for name, text in texts.items()}
+  return {n: texts[n] if value is None else value for n, value in values.items()}
+
+
+def _name(word: str) -> str:
+  return word.lstrip('-').partition('=')[0]
+
+
+_EXPECTED = {'int': 'a whole number', 'float': 'a number', 'bool': 'true or false'}
+
+
+def _expected(error: flags.Error, values: flags.FlagValues) -> str:
+  """Says what the value of a flag must be, where absl says how Python failed."""
+  text, cause = str(error), error.__context__  # 'flag --NAME=VALUE: CAUSE'
+  match = re.match(r'flag --(\w+)=', text)
+  expected = match and _EXPECTED.get(values[match[1]].parser.flag_type())
+  if not match or not expected:
+    return text
+  value = text.removeprefix(match[0]).removesuffix(f': {cause}')
+  return f'{match[1]} is {value!r}, but must be {expected}'
 
 
 def _items(name: str, default: tuple[Any, ...], text: str) -> tuple[Any, ...]:

@@ -1,15 +1,20 @@
 """A dataset of one's own, by the name of the function that opens it."""
 
+import contextlib
+import contextvars
 import functools
 import importlib
 import inspect
 import os
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .dataset import Dataset
+
+# How a person allows functions where they are refused; '' where they are not.
+_allowed_by = contextvars.ContextVar('allowed_by', default='')
 
 
 def is_function(name: str) -> bool:
@@ -21,8 +26,41 @@ def is_function(name: str) -> bool:
   return re.fullmatch(r'[\w.]+:[^\W\d]\w*', name) is not None
 
 
+def takes_any_option(load: Callable[..., Any]) -> bool:
+  """Returns whether what opens a dataset has `**options`, which may be any.
+
+  >>> takes_any_option(lambda *, count, **more: None), takes_any_option(load_function)
+  (True, False)
+  """
+  parameters = inspect.signature(load).parameters.values()
+  return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+@contextlib.contextmanager
+def refusing_functions(allowed_by: str) -> Iterator[None]:
+  """Lets no function open a dataset, for names that others may have chosen.
+
+  Args:
+    allowed_by: how the user allows them, for the message.
+
+  >>> with refusing_functions('--allow_code'):
+  ...   load_function('os:system')
+  Traceback (most recent call last):
+  ValueError: name is 'os:system', which imports module 'os' and runs its function \
+'system'; --allow_code allows that, if you trust whose config it is
+  """
+  token = _allowed_by.set(allowed_by)
+  try:
+    yield
+  finally:
+    _allowed_by.reset(token)
+
+
 def load_function(name: str) -> Callable[..., Dataset]:
   """Imports the function that opens a dataset.
+
+  That runs the module's code, and the function is any that Python finds: what it
+  returns is looked at once it has run.
 
   Args:
     name: 'MODULE:FUNCTION'. The function's arguments are the dataset's options, and it
@@ -32,9 +70,9 @@ def load_function(name: str) -> Callable[..., Dataset]:
     The function, called by keywords, `data_dir` among them or not.
 
   Raises:
-    ValueError: the module can't be imported, or has no such function. What the function
-      returned raises so too, given other arguments than it takes, or where it returns
-      something else.
+    ValueError: the module can't be imported, or has no such function; or functions are
+      refused, and then nothing was imported. What the function returned raises so too,
+      given other arguments than it takes, or where it returns something else.
 
   >>> load_function('convscan.data.synthetic.parity:load')(seed=1).name
   'parity'
@@ -44,6 +82,11 @@ def load_function(name: str) -> Callable[..., Dataset]:
 function 'laod'
   """
   module, _, attribute = name.partition(':')
+  if _allowed_by.get():
+    raise ValueError(
+      f'name is {name!r}, which imports module {module!r} and runs its function '
+      f'{attribute!r}; {_allowed_by.get()} allows that, if you trust whose config it is'
+    )
   try:
     function = getattr(importlib.import_module(module), attribute, None)
   except Exception as e:  # a person's own module may raise anything

@@ -21,7 +21,8 @@ def skip_bad(dataset: Dataset) -> Dataset:
   differs, or a truncated image. Its stand-in is another example of the split, with
   weights 0: it counts in no loss and no metric, though batch norms see it. Which
   examples are skipped follows from the files alone, so batches stay functions of (seed,
-  n), and none is drawn in the place of another.
+  n), and none is drawn in the place of another. Where the split's `lengths` are known
+  without reading, a stand-in is no longer than what it stands for.
 
   All examples have an array `skipped` more, float32 `[]`: 1 for a stand-in, else 0.
   Those of a batch are logged, each once, by the process that uses the batch.
@@ -100,7 +101,12 @@ class Skipping:
     try:
       return {**self._source[index], 'skipped': np.array(0, np.float32)}
     except DataError:
-      return dict(self._stand_in)
+      example = dict(self._stand_in)
+      if self.lengths is not None and 'lengths' in example:
+        # No longer than it was sorted by: its batch may have no more steps.
+        length = min(example['lengths'], self.lengths[index])
+        example['lengths'] = np.array(length, np.int32)
+      return example
 
   def get_batch(self, indices: np.ndarray) -> Example:
     """Returns the examples at `indices [batch]`, stacked."""

@@ -17,13 +17,15 @@
 # COMMAND ends with status 75 when SIGTERM stopped it (--stopped_status=75). Then, when the
 # connection breaks, and when the slice is no longer active, it is deleted and queued for
 # again, and the same command goes on from the newest checkpoint. Any other status ends the
-# script with it. Ctrl-C stops the command after a checkpoint. Start it where it can stay:
-# in tmux, on a machine that is on.
+# script with it, and so does, with 1, a slice that can not be described for 10 minutes,
+# as one deleted elsewhere. Ctrl-C stops the command after a checkpoint. Start it where it
+# can stay: in tmux, on a machine that is on.
 set -euo pipefail
 
 here=$(dirname "${BASH_SOURCE[0]}")
 store='' zone='' name='' type=v5litepod-16 runtime=v2-alpha-tpuv5-lite extras=tpu wait=''
 keep=false dry=false spot=()
+most_unknown=20 # 10 minutes, in which a network may come back
 
 usage() {
   echo "queued_resource.sh: $1. Usage:" >&2
@@ -90,8 +92,8 @@ finish() {
     echo "$name is left, and costs. To delete it: gcloud compute tpus queued-resources" \
       "delete $name --zone=$zone --force" >&2
   elif ! delete; then
-    echo "$name COULD NOT BE DELETED, AND COSTS: gcloud compute tpus queued-resources" \
-      "delete $name --zone=$zone --force" >&2
+    echo "$name COULD NOT BE DELETED, AND COSTS unless it is gone: gcloud compute tpus" \
+      "queued-resources delete $name --zone=$zone --force" >&2
   fi
   exit "$status"
 }
@@ -109,10 +111,19 @@ obtain() {
   else
     trap finish EXIT
   fi
+  local unknown=0
   while true; do
     now=$(state || echo unknown)
     echo "$(date +%T) $name is $now" >&2
+    [[ $now == unknown ]] && ((++unknown)) || unknown=0
     case $now in
+      unknown)
+        if ((unknown == most_unknown)); then
+          echo "$name could not be described $unknown times in a row: it was deleted" \
+            "elsewhere, or gcloud has lost its network or its login" >&2
+          exit 1
+        fi
+        ;;
       ACTIVE) return ;;
       FAILED)
         queued describe >&2

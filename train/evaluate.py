@@ -6,20 +6,36 @@ Prints the metrics and writes `predictions.csv`: a row for each target, with wha
 model predicts: of classes the most probable one, and the probability that it gives to
 the true one; of numbers each number, in the data's own units. Where examples have
 names, such as those of files, they are there, too.
+
+A run whose `config.data.name` is 'MODULE:FUNCTION' is evaluated by `--allow_code`
+alone: that imports the module and runs the function, and the folder may be somebody
+else's.
 """
 
+import contextlib
 import csv
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from absl import flags
 
 from .flags import define_workdir, run
 
 
-def evaluate(workdir: str) -> dict[str, float]:
-  """Returns the exact metrics of that split, and writes `predictions.csv`."""
+def evaluate(workdir: str, allow_code: bool = False) -> dict[str, float]:
+  """Returns the exact metrics of that split, and writes `predictions.csv`.
+
+  Args:
+    workdir: the run's folder.
+    allow_code: whether a function that its config names, to open the dataset, is run.
+
+  Raises:
+    ConfigError: the folder holds no run or no checkpoint, its dataset has other classes
+      here, or its config names a function that is not allowed.
+  """
+  from .. import data
   from . import tasks
   from .errors import ConfigError
   from .evaluation import make_evaluate
@@ -30,7 +46,10 @@ def evaluate(workdir: str) -> dict[str, float]:
   enable_compilation_cache()
   config = read_config(workdir)
   model, variables = restore(workdir)
-  with started_in(workdir, config):
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(started_in(workdir, config))
+    if not allow_code:
+      stack.enter_context(data.refusing_functions('--allow_code'))
     dataset = build_dataset(config)
   if dataset.classes != read_classes(workdir):
     raise ConfigError(
@@ -64,12 +83,18 @@ def write_predictions(
       writer.writerow([*index, *record.values()])
 
 
-def main(workdir: str) -> None:
+def main(workdir: str, allow_code: bool) -> None:
   """Evaluates and prints."""
-  for name, value in evaluate(workdir).items():
+  for name, value in evaluate(workdir, allow_code).items():
     print(f'{name:18} {value:.6f}')
   print(f'predictions in {os.path.join(workdir, "predictions.csv")}')
 
 
 if __name__ == '__main__':
-  run(main, define_workdir())
+  run(
+    main,
+    define_workdir(),
+    flags.DEFINE_bool(
+      'allow_code', False, "run a function that the run's config names"
+    ),
+  )

@@ -211,12 +211,14 @@ def train_and_evaluate(
     log.info('finished step %d of %d: %s %s',
              num_steps, num_steps, config.eval_split, summary)  # fmt: skip
     log.info('results in %s', os.path.abspath(workdir))
+    allow_code = ' --allow_code' if data.is_function(config.data.name) else ''
     for name, what in [
       ('metrics.jsonl', 'every number, a JSON object a line'),
       ('tensorboard/', 'the same, for TensorBoard'),
       (
         'checkpoints/',
-        f'evaluate: {sys.executable} -m convscan.train.evaluate --workdir={workdir}',
+        f'evaluate: {sys.executable} -m convscan.train.evaluate --workdir={workdir}'
+        f'{allow_code}',
       ),
       *((os.path.basename(path), 'figure') for path in drawn),
     ]:

@@ -26,13 +26,14 @@ SCHEDULES: dict[str, Callable[[ConfigDict, int], optax.Schedule]] = {
 }
 
 OPTIMIZERS: dict[str, Callable[[ConfigDict, optax.Schedule], Any]] = {
-  'sgd': lambda c, lr: optax.sgd(lr, momentum=c.momentum, nesterov=c.nesterov),
+  # With 0 as momentum optax would keep a sum of the gradients all the same.
+  'sgd': lambda c, lr: optax.sgd(lr, momentum=c.momentum or None, nesterov=c.nesterov),
   'adam': lambda c, lr: optax.adam(lr, b1=c.b1, b2=c.b2, eps=c.eps),
   'adamw': lambda c, lr: optax.adamw(
     lr, b1=c.b1, b2=c.b2, eps=c.eps, weight_decay=c.weight_decay, mask=decays
   ),
   'rmsprop': lambda c, lr: optax.rmsprop(
-    lr, decay=c.b2, eps=c.eps, momentum=c.momentum, nesterov=c.nesterov
+    lr, decay=c.b2, eps=c.eps, momentum=c.momentum or None, nesterov=c.nesterov
   ),
 }
 

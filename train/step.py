@@ -175,9 +175,15 @@ def average(
 
   With a `start`, :math:`a` is the mean of :math:`v` after each update from number
   `start` on, counted from 1 (Polyak and Juditsky 1992), and until then :math:`v`.
+  Updates are counted by the step: one that was left out, by `skip_nonfinite`, leaves
+  the mean as it was, and the next counts it, too, as if it had given that mean.
 
   >>> round(float(average(jnp.zeros(()), jnp.ones(()), step=0, decay=0.999)), 6)
   0.9
+  >>> mean = average(jnp.array(1.0), jnp.array(3.0), step=1, decay=0, start=1)
+  >>> skipped = 1  # so that the third update has a weight of 1 / 4
+  >>> mean, average(mean, jnp.array(6.0), step=2 + skipped, decay=0, start=1)
+  (Array(2., dtype=float32), Array(3., dtype=float32))
   """
   d = jnp.minimum(decay, (1 + step) / (10 + step))
   if start:

@@ -61,6 +61,22 @@ def test_describe_from_a_shell(tmp_path):
     assert image.size == (1200, 680)
 
 
+@pytest.mark.parametrize('arguments', [['digits'], ['cifar100', '--help'], ['--help']])
+@pytest.mark.parametrize('buffered', [True, False])
+def test_a_closed_pipe_ends_it_silently(tmp_path, arguments, buffered):
+  ours, theirs = os.pipe()
+  os.close(ours)
+  done = subprocess.run(
+    [sys.executable, '-m', 'convscan.data.describe', *arguments],
+    env=os.environ | {'PYTHONUNBUFFERED': '' if buffered else '1'},
+    stdout=theirs,
+    stderr=subprocess.PIPE,
+    cwd=tmp_path,
+  )
+  os.close(theirs)
+  assert (done.returncode, done.stderr) == (141, b'')
+
+
 def test_prepare_from_a_shell_without_a_network(tmp_path):
   # A proxy that is not there leaves even a machine with a network without one.
   with socket.socket() as s:
@@ -156,7 +172,14 @@ def test_options_arrive_with_their_types(tmp_path, monkeypatch, capsys):
       ['digits', '--max_shfit=2'],
       "convscan: unknown option of digits: 'max_shfit'. Did you mean 'max_shift'? Kno",
     ),
-    (['digits', '--max_shift=x'], 'convscan: digits: flag --max_shift=x: invalid lit'),
+    (
+      ['digits', '--max_shift=x'],
+      "convscan: digits: max_shift is 'x', but must be a whole number\n",
+    ),
+    (
+      ['arrays', '--test_fraction=: x'],
+      "convscan: arrays: test_fraction is ': x', but must be a number\n",
+    ),
     (['digits', '--labels=3,x'], "convscan: labels is '3,x', but must be such as 0,1"),
     (['digits', '--labels', '(3, x)'], "convscan: labels is '(3, x)', but must be"),
     (

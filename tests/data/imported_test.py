@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
 
 import convscan
 from convscan import data
+from convscan.data import commands
 
 MODULE = """
 import numpy as np
@@ -35,6 +37,10 @@ class Songs:
 def load(*, count=100, ragged=-1):
   splits = {'train': Songs(0, count, ragged), 'test': Songs(count, 30)}
   return data.Dataset('birds', 'classification', ('low', 'high'), splits)
+
+def takes_any(*, count=100, **options):
+  print(count, options)
+  return load(count=count)
 
 def needs(path):
   raise AssertionError
@@ -115,7 +121,9 @@ def test_it_trains_by_the_ordinary_commands(folder):
   assert losses[0] == losses[1]
   assert len(losses[0]) == 5
 
-  done = run(folder, 'train.evaluate', '--workdir=run0')
+  said = re.search(r'-m convscan\.train\.evaluate (.*)', done.stderr)
+  assert said[1].split() == ['--workdir=run2', '--allow_code']
+  done = run(folder, 'train.evaluate', '--workdir=run0', '--allow_code')
   printed = float(re.search(r'^loss +([\d.]+)$', done.stdout, re.MULTILINE)[1])
   assert printed == pytest.approx(losses[0][-1], rel=1e-4)
   assert len((folder / 'run0/predictions.csv').read_text().splitlines()) == 1 + 30
@@ -127,6 +135,49 @@ def test_it_trains_by_the_ordinary_commands(folder):
 
   done = run(folder, 'train.data_speed', '--config=song.py', '--seconds=0.1')
   assert 'examples a second' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+  'chosen',
+  [
+    {'name': 'os:system', 'command': 'touch ran'},
+    {
+      'name': 'pixels',
+      'images': 'os:system',
+      'image_options': {'command': 'touch ran'},
+    },
+  ],
+)
+def test_the_config_of_a_run_runs_no_code_unasked(folder, chosen):
+  done = run(
+    folder, 'train.main', '--config=digits_lenet', '--workdir=run',
+    '--config.num_train_steps=1', '--config.optimizer.warmup_steps=0',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  config = json.loads((folder / 'run/config.json').read_text())
+  config['data'] = chosen | {'data_dir': ''}
+  (folder / 'run/config.json').write_text(json.dumps(config))
+  done = run(folder, 'train.evaluate', '--workdir=run')
+  assert done.returncode == 2
+  assert not (folder / 'ran').exists()
+  assert done.stderr == (
+    "convscan: config.data.name is 'os:system', which imports module 'os' and runs its "
+    "function 'system'; --allow_code allows that, if you trust whose config it is\n"
+  )
+  done = run(folder, 'train.evaluate', '--workdir=run', '--allow_code')
+  assert (folder / 'ran').exists()
+  assert done.returncode == 2
+  assert 'which returns a int' in done.stderr
+
+
+def test_what_is_refused_is_not_even_imported(folder):
+  with (
+    data.refusing_functions('--here'),
+    pytest.raises(ValueError, match=r"'birds\.songs:load'.*'load'; --here allows"),
+  ):
+    data.build('birds.songs:load')
+  assert not any(name.startswith('birds') for name in sys.modules)
+  assert data.build('birds.songs:load').name == 'birds'
 
 
 @pytest.mark.parametrize(
@@ -195,6 +246,27 @@ def test_what_is_wrong_is_said_in_a_line(folder, arguments, line):
 def test_what_can_not_be_opened_is_named(folder, name, options, message):
   with pytest.raises(ValueError, match=message):
     data.build(name, **options)
+
+
+def test_any_option_is_for_those_who_take_any(folder, capsys):
+  data.build('birds.songs:takes_any', options=[1], colour='red', data_dir='/d')
+  assert capsys.readouterr().out == "100 {'options': [1], 'colour': 'red'}\n"
+
+
+def test_any_option_of_a_command_line(folder, monkeypatch, capsys):
+  def define(values):
+    flags.DEFINE_string('png', '', '', flag_values=values)
+
+  def open_with(*arguments):
+    return commands.open_from(['x', 'birds.songs:takes_any', *arguments], '', define)
+
+  dataset, values = open_with('--count=70', '--colour=red', '--png=a', '--share=0.5')
+  assert capsys.readouterr().out == "70 {'colour': 'red', 'share': 0.5}\n"
+  assert len(dataset.splits['train']) == 70
+  assert values.png == 'a'
+  for wrong in (['again'], ['--colour', 'red']):
+    with pytest.raises(ValueError, match=r'unexpected arg|unknown option .*colour'):
+      open_with(*wrong)
 
 
 def test_data_dir_is_for_those_who_take_it(folder, capsys):

@@ -144,6 +144,35 @@ def test_stand_ins_have_a_length(buckets):
   assert sorted(np.concatenate([b['index'] for b in seen])) == [*range(200)]
 
 
+@pytest.mark.parametrize('task', ['classification', 'tagging'])
+def test_stand_ins_are_no_longer_than_their_batch(task):
+  lengths = np.array([20] * 10 + [3] * 10)  # the first, a long one, stands in
+  tokens = np.arange(20, dtype=np.int32)
+  by_step = task == 'tagging'
+  source = _Odd(
+    [
+      {
+        'inputs': tokens,
+        'lengths': np.array(length, np.int32),
+        'targets': tokens % 2 if by_step else np.array(0, np.int32),
+        'weights': np.ones(20 if by_step else (), np.float32),
+      }
+      for length in lengths
+    ],
+    {12, 15},
+  )
+  source.lengths = lengths
+  splits = {'train': source, 'test': source}
+  dataset = data.skip_bad(data.Dataset('odd', task, ('a', 'b'), splits))
+  batches = data.train_batches(dataset, 5, 0, length_buckets=2)
+  seen = [next(batches) for _ in range(4)]
+  assert sorted(batch['inputs'].shape[1] for batch in seen) == [3, 3, 20, 20]
+  assert sum(batch['skipped'].sum() for batch in seen) == 2
+  for batch in seen:
+    assert (batch['lengths'] == batch['inputs'].shape[1]).all()
+    assert batch['lengths'].dtype == np.int32
+
+
 @pytest.mark.parametrize('augment', ['', 'standard'])
 def test_truncated_photographs(tmp_path, monkeypatch, augment, caplog):
   def noise():

@@ -19,10 +19,13 @@ echo "$*" >>log
 next() { head -n 1 "$1"; sed -i 1d "$1"; }
 case "$*" in
   *' create '*) touch exists ;;
-  *' delete '*) rm exists; exit "$(cat undeletable 2>/dev/null || echo 0)" ;;
+  *' delete '*) rm exists || exit; exit "$(cat undeletable 2>/dev/null || echo 0)" ;;
   *' describe '*)
     [[ -f exists ]] || exit 1
-    state=$(next states); echo "${state:-ACTIVE}" ;;
+    state=$(next states)
+    [[ $state != deleted ]] || rm exists
+    [[ $state != deleted && $state != offline ]] || exit 1
+    echo "${state:-ACTIVE}" ;;
   *'--command=export'*)
     status=$(next statuses)
     [[ $status != wait ]] || { touch running; exec /bin/sleep 60; }
@@ -94,6 +97,22 @@ def test_a_slice_is_queued_for_until_the_command_is_done_and_deleted(
   assert process.returncode == status, said
   assert _did(tmp_path) == did
   assert not (tmp_path / 'exists').exists()
+
+
+def test_a_slice_that_was_deleted_elsewhere_is_not_waited_for(cloud, tmp_path):
+  process = cloud(states=['PROVISIONING', 'deleted'])
+  _, said = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert 'name could not be described 20 times in a row: it was deleted else' in said
+  assert said.count('name is unknown') == 20
+  assert _did(tmp_path) == ['create', 'delete']
+
+
+def test_a_network_that_comes_back_is_waited_for(cloud, tmp_path):
+  process = cloud(states=[*['offline'] * 19, 'PROVISIONING', *['offline'] * 19])
+  _, said = process.communicate(timeout=60)
+  assert process.returncode == 0, said
+  assert _did(tmp_path) == ['create', *ONCE, 'delete']
 
 
 def test_a_slice_that_is_there_is_taken_and_one_kept_is_named(cloud, tmp_path):

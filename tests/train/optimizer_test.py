@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from convscan.configs import base
@@ -68,6 +69,33 @@ def test_updates_follow_the_published_rule(name):
   for key, decay in [('kernel', WD), ('bias', 0.0)]:  # biases are not decayed
     expected = RULES[name](start[key], [g[key] for g in grads], decay)
     np.testing.assert_allclose(params[key], expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+  ('name', 'momentum', 'copies'),
+  [('sgd', 0.0, 0), ('sgd', 0.9, 1), ('rmsprop', 0.0, 1), ('rmsprop', 0.9, 2)],
+)
+def test_the_state_has_no_more_copies_of_the_parameters_than_the_rule(
+  name, momentum, copies
+):
+  tx = make_optimizer(_config(name=name, momentum=momentum), num_steps=10)
+  leaves = jax.tree.leaves(tx.init({'kernel': jnp.ones((30, 40))}))
+  assert sum(leaf.size for leaf in leaves if leaf.ndim) == copies * 30 * 40
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+@pytest.mark.parametrize('name', ['sgd', 'rmsprop'])
+def test_the_state_with_momentum_is_laid_out_as_optax_does(name, nesterov):
+  # A checkpoint is restored by these paths.
+  config = _config(name=name, nesterov=nesterov)
+  params = {'kernel': jnp.ones((3, 4))}
+  rule = {
+    'sgd': lambda lr: optax.sgd(lr, momentum=0.9, nesterov=nesterov),
+    'rmsprop': lambda lr: optax.rmsprop(lr, momentum=0.9, nesterov=nesterov),
+  }[name](learning_rate(config, 10))
+  got = make_optimizer(config, num_steps=10).init(params)
+  expected = optax.chain(rule).init(params)
+  assert jax.tree.structure(got) == jax.tree.structure(expected)
 
 
 def test_gradients_are_clipped_to_the_global_norm():
