@@ -12,11 +12,13 @@ import time
 
 import pytest
 
+from convscan.configs import digits_lenet, sweeps
 from convscan.train.errors import ConfigError
 from convscan.train.flags import find
-from convscan.train.sweeping import table, trials
+from convscan.train.sweeping import plan, table, trials
 from convscan.train.sweeping.driver import Driver, Listed, alone
 from convscan.train.sweeping.plan import Trial
+from convscan.train.sweeping.sampling import Sampled
 from convscan.train.sweeping.screen import Screen
 from convscan.train.sweeping.stopping import Stopper
 
@@ -149,6 +151,49 @@ def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
     assert list((tmp_path / 'bad' / 'checkpoints').iterdir())
     assert [row.state for row in drive()] == ['finished', 'stopped']
   assert len(trials.record(str(tmp_path), 'bad')['attempts']) == 1
+
+
+def write_ended(root, trial, loss, state='finished'):
+  """Writes what a trial leaves that has ended at an earlier start."""
+  (root / 'trials').mkdir(exist_ok=True)
+  (root / trial.name).mkdir()
+  line = {'step': 20, 'eval/loss': loss}
+  (root / trial.name / 'metrics.jsonl').write_text(json.dumps(line) + '\n')
+  noted = {'state': state, 'reason': '', 'attempts': []}
+  (root / 'trials' / f'{trial.name}.json').write_text(json.dumps(noted))
+
+
+def sampled(root, num_trials):
+  space = {'optimizer.learning_rate': sweeps.log_uniform(1e-4, 1e-2)}
+
+  def make(overrides):
+    return plan.make_trial(overrides, digits_lenet.get_config(), {})
+
+  return Sampled(str(root), space, 'random', num_trials, 0, LOSS, make)
+
+
+def make_driver(root, source, launcher, stopper=None, screen=None):
+  return Driver(
+    root=str(root),
+    source=source,
+    launcher=launcher,
+    job=lambda t: _job(root, t.overrides, name=t.name),
+    parallel=1,
+    metric=LOSS,
+    stopper=stopper,
+    screen=screen or Screen(LOSS, 2),
+  )
+
+
+def test_a_restarted_sampler_s_finished_trials_stay_in_the_table(tmp_path):
+  source = sampled(tmp_path, num_trials=2)
+  for loss in (0.5, 0.25):
+    trial = source.ask()
+    write_ended(tmp_path, trial, loss)
+    source.tell(table.read_row(str(tmp_path), trial, LOSS))
+  with Threaded() as launcher:
+    rows = make_driver(tmp_path, sampled(tmp_path, num_trials=2), launcher).run()
+  assert [row.best for row in rows] == [(20, 0.5), (20, 0.25)]
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
