@@ -135,7 +135,9 @@ def _sampled(
   assert SAMPLER.value is not None
 
   space = call(path, 'space')
-  plan.remember(root, config, space=f'space() = {space}')
+  # The study's direction, and what earlier trials were judged by, stay as they were.
+  by = f'the {metric.mode} of {metric.name}'
+  plan.remember(root, config, space=f'space() = {space} for {by}')
   return Sampled(
     root,
     space,

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
@@ -194,6 +195,28 @@ def test_a_restarted_sampler_s_finished_trials_stay_in_the_table(tmp_path):
   with Threaded() as launcher:
     rows = make_driver(tmp_path, sampled(tmp_path, num_trials=2), launcher).run()
   assert [row.best for row in rows] == [(20, 0.5), (20, 0.25)]
+
+
+def test_a_sampler_keeps_to_its_metric(tmp_path):
+  config = tmp_path / 'mine.py'
+  config.write_text(
+    'from convscan.configs import digits_lenet, sweeps\n'
+    'get_config = digits_lenet.get_config\n'
+    'def space():\n  return {"seed": sweeps.choice(range(9))}\n'
+  )
+  command = [sys.executable, '-m', 'convscan.train.sweep', f'--config={config}']
+  # No machine has so many cores: it ends before the first trial.
+  command += [f'--workdir={tmp_path / "sweep"}', '--sampler=random']
+  command += ['--cpus_per_trial=100000']
+  for metric, said in (
+    ('eval/loss', '--cpus_per_trial'),
+    ('eval/accuracy', 'the min of eval/loss, not of'),
+  ):
+    done = subprocess.run(
+      [*command, f'--metric={metric}'], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl')
