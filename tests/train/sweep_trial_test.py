@@ -197,6 +197,17 @@ def test_a_restarted_sampler_s_finished_trials_stay_in_the_table(tmp_path):
   assert [row.best for row in rows] == [(20, 0.5), (20, 0.25)]
 
 
+def test_a_driver_made_again_does_not_ask_its_stopper_again(tmp_path):
+  listed = [Trial('first', {}), Trial('second', {})]
+  for trial, loss in zip(listed, (0.5, 0.1), strict=True):
+    write_ended(tmp_path, trial, loss)
+  stopper = Stopper('halving', min_steps=20, factor=2, num_steps=30)
+  with Threaded() as launcher:
+    make_driver(tmp_path, Listed(listed), launcher, stopper).run()
+  curves = {'first': [(20, -0.5)], 'second': [(20, -0.1)]}
+  assert stopper.losers(curves, ['first'], ['second']) == {}
+
+
 def test_a_sampler_keeps_to_its_metric(tmp_path):
   config = tmp_path / 'mine.py'
   config.write_text(

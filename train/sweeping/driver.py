@@ -102,6 +102,8 @@ class Driver:
     """
     known = self._source.known()
     self._rows = {t.name: read_row(self._root, t, self._metric) for t in known}
+    if self._stopper:
+      self._stopper.pass_over(self._curves())
     exhausted, passed = False, self._any_has_begun()
     while self._running or not exhausted:
       room = self._parallel or max(1, self._launcher.slots())
@@ -127,6 +129,13 @@ class Driver:
       self._running[trial.name] = trial
       self._launcher.start(self._job(trial))
 
+  def _curves(self) -> dict[str, list[tuple[int, float]]]:
+    score = self._metric.score
+    return {
+      name: [(step, score(value)) for step, value in row.curve]
+      for name, row in self._rows.items()
+    }
+
   def _any_has_begun(self) -> bool:
     return any(row.num_steps is not None for row in self._rows.values())
 
@@ -148,11 +157,7 @@ class Driver:
       del self._running[name]
       self._source.tell(self._rows[name])
     if self._stopper:
-      score = self._metric.score
-      curves = {
-        name: [(step, score(value)) for step, value in row.curve]
-        for name, row in self._rows.items()
-      }
+      curves = self._curves()
       running = [n for n in self._running if self._rows[n].state == 'running']
       finished = [n for n, row in self._rows.items() if row.state == 'finished']
       for name, why in self._stopper.losers(curves, running, finished).items():
