@@ -137,6 +137,29 @@ def test_a_run_by_other_means_has_finished_when_it_saved_its_last_step(tmp_path)
   assert trials.state(str(tmp_path), trial.name) == 'finished'
 
 
+@pytest.mark.parametrize('noted', ['failed', 'running', 'interrupted', 'waiting'])
+def test_a_complete_run_has_finished_whatever_was_noted_of_it(noted, tmp_path):
+  trial = Trial('seed=1', {'seed': 1})
+  write_run(tmp_path, trial, [0.1, 0.2, 0.3], state=noted, reason='lost')
+  (tmp_path / trial.name / 'checkpoints' / '30').mkdir(parents=True)
+  row = table.read_row(str(tmp_path), trial, ACCURACY)
+  assert (row.state, row.reason) == ('finished', '')
+
+
+def test_a_worker_that_is_lost_after_its_trial_ended_changes_nothing(tmp_path):
+  job = trials.Job(str(tmp_path), Trial('seed=1', {}), 'c.py', '', {}, '', 0, {})
+  for before, after in (
+    ('finished', 'finished'),
+    ('stopped', 'stopped'),
+    ('running', 'failed'),
+  ):
+    (tmp_path / 'trials').mkdir(exist_ok=True)
+    noted = {'state': before, 'reason': '', 'attempts': []}
+    (tmp_path / 'trials' / 'seed=1.json').write_text(json.dumps(noted))
+    trials.note_failure(job, 'its machine was lost')
+    assert trials.record(str(tmp_path), 'seed=1')['state'] == after
+
+
 def test_tensorboard_gets_the_overrides_and_keeps_what_was_logged(swept):
   root, listed = swept
   folder = root / listed[1].name / 'tensorboard'

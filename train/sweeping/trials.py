@@ -113,24 +113,27 @@ def _paused(root: str) -> str:
 def note_failure(job: 'Job', why: str) -> None:
   """Notes that a trial failed whose worker was lost, and can not say so."""
   noted = record(job.root, job.trial.name)
-  _note(job, noted | {'state': 'failed', 'reason': why})
+  if noted['state'] not in ('finished', 'stopped'):
+    _note(job, noted | {'state': 'failed', 'reason': why})
 
 
 def state(root: str, name: str) -> str:
   """Returns how a trial is, from disk alone.
 
   'finished', 'stopped' (early), 'failed', 'running', 'interrupted' or 'waiting'. A run
-  that was started by other means has finished when it has saved and evaluated its last
-  step.
+  that was started by other means, or whose worker could note nothing more, has finished
+  when it has saved and evaluated its last step.
   """
   noted = record(root, name)['state']
-  if noted in ('finished', 'failed', 'stopped'):
+  if noted in ('finished', 'stopped'):
     return noted
   workdir = os.path.join(root, name)
-  if not os.path.exists(path(root, name, 'json')) and is_complete(workdir):
-    return 'finished'
   if os.path.exists(path(root, name, 'lock')) and _is_locked(path(root, name, 'lock')):
     return 'running'
+  if is_complete(workdir):
+    return 'finished'
+  if noted == 'failed':
+    return 'failed'
   if os.path.exists(path(root, name, 'stop')):
     return 'stopped'
   return (
@@ -160,10 +163,10 @@ def is_complete(workdir: str) -> bool:
   last = num_steps(workdir)
   return (
     last is not None
+    and os.path.isdir(os.path.join(workdir, 'checkpoints', str(last)))
     and any(
       m['step'] == last and any(k.startswith('eval/') for k in m) for m in read(workdir)
     )
-    and os.path.isdir(os.path.join(workdir, 'checkpoints', str(last)))
   )
 
 
