@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from .errors import ConfigError, RunError
-from .flags import call, define_config, define_workdir, load, run
+from .flags import call, define_config, define_workdir, load, portable, run
 from .sweeping import plan, table, trials
 from .sweeping.driver import Driver, Listed, Source, alone
 from .sweeping.screen import Screen
@@ -124,7 +124,7 @@ def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> 
   listed = plan.make_trials(call(path, 'sweep'), config, common)
   ended = ('finished', 'stopped')
   left = [trial for trial in listed if trials.state(root, trial.name) not in ended]
-  print(commands(FORMAT.value, path, root, common, left))
+  print(commands(FORMAT.value, portable(path), root, common, left))
 
 
 def _sampled(
@@ -161,13 +161,13 @@ def _drive(
   """Runs the trials on Ray."""
   from .sweeping.ray_launcher import RayLauncher
 
-  digest = trials.digest(path)
+  config_name, digest = portable(path), trials.digest(path)
 
   def job(trial: plan.Trial) -> trials.Job:
     return trials.Job(
       root=root,
       trial=trial,
-      config=path,
+      config=config_name,
       digest=digest,
       common=common,
       cwd=os.getcwd(),

@@ -111,3 +111,11 @@ def test_printed_commands_run_and_are_found_finished(tmp_path):
     [*sweep, '--launcher=print'], capture_output=True, text=True, check=True
   ).stdout
   assert _lines(again) == _lines(printed)[:1]
+
+
+def test_a_shipped_config_is_named_as_on_any_machine(tmp_path):
+  command = [sys.executable, '-m', 'convscan.train.sweep', '--config=digits_lenet']
+  command += [f'--workdir={tmp_path}', '--launcher=print']
+  printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+  for line in _lines(printed):
+    assert shlex.split(line)[3] == '--config=digits_lenet'

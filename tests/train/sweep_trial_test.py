@@ -114,6 +114,13 @@ def test_a_config_file_that_has_changed_is_not_run(tmp_path):
   assert _attempts(tmp_path) == []
 
 
+def test_a_shipped_config_is_run_by_its_bare_name(tmp_path):
+  job = _job(tmp_path, {}, config='digits_lenet')
+  assert job.digest == trials.digest(find('digits_lenet'))
+  assert '--config=digits_lenet' in job.arguments
+  assert trials.run(job) == 'finished'
+
+
 def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
   (tmp_path / 'trials').mkdir()
   # The first has ended at an earlier start; the second is worse at the rung, and would

@@ -130,12 +130,12 @@ def argument(key: str, value: Any) -> str:
   return f'--config.{key}={text}'
 
 
-def arguments(path: str, workdir: str, overrides: Mapping[str, Any]) -> list[str]:
+def arguments(config: str, workdir: str, overrides: Mapping[str, Any]) -> list[str]:
   """Returns the arguments of Python that train a trial."""
   return [
     '-m',
     'convscan.train.main',
-    f'--config={path}',
+    f'--config={config}',
     f'--workdir={workdir}',
     *(argument(key, value) for key, value in overrides.items()),
   ]

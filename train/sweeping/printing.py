@@ -17,13 +17,13 @@ _NAME_DIGITS = 10
 
 
 def commands(
-  kind: str, path: str, root: str, common: dict[str, Any], listed: Sequence[Trial]
+  kind: str, config: str, root: str, common: dict[str, Any], listed: Sequence[Trial]
 ) -> str:
   """Returns the commands of some trials, as text for a file.
 
   Args:
     kind: 'shell', 'slurm', 'skypilot' or 'xpk'.
-    path: of the config file.
+    config: the config file's path, or a shipped one's bare name.
     root: the sweep's folder, on a file system that all machines see.
     common: overrides that all trials have.
     listed: the trials.
@@ -32,7 +32,7 @@ def commands(
   for trial in listed:
     overrides = common | trial.overrides
     lines.append(
-      ['python', *arguments(path, os.path.join(root, trial.name), overrides)]
+      ['python', *arguments(config, os.path.join(root, trial.name), overrides)]
     )
   names = [_job_name(root, trial) for trial in listed]
   return _FORMATS[kind](names, lines)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..flags import find
 from ..history import read
 from .plan import Trial, arguments, write
 
@@ -44,7 +45,7 @@ class Job:
   Attributes:
     root: the sweep's folder.
     trial: which of its trials.
-    config: the config file's path.
+    config: the config file's path, or a shipped one's bare name.
     digest: of that file; see `digest`.
     common: overrides that all trials have.
     cwd: the folder that relative paths start from.
@@ -70,9 +71,9 @@ class Job:
     return [*arguments(self.config, workdir, overrides), '--distributed=false']
 
 
-def digest(path: str) -> str:
-  """Returns a checksum of a file."""
-  with open(path, 'rb') as f:
+def digest(config: str) -> str:
+  """Returns a checksum of a config file, given as a path or a bare name."""
+  with open(find(config), 'rb') as f:
     return hashlib.sha256(f.read()).hexdigest()
 
 
