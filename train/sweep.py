@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from .errors import ConfigError, RunError
-from .flags import call, define_config, define_workdir, load, portable, run
+from .flags import call, define_config, define_workdir, portable, run
 from .sweeping import plan, table, trials
 from .sweeping.driver import Driver, Listed, Source, alone
 from .sweeping.screen import Screen
@@ -83,7 +83,7 @@ def main(config: ConfigDict, workdir: str) -> None:
   """Runs the sweep, and says how its trials stand."""
   path = os.path.abspath(config_flags.get_config_filename(flags.FLAGS['config']))
   root = os.path.abspath(workdir)
-  common = plan.differences(config, load(path))
+  common: dict[str, Any] = config_flags.get_override_values(flags.FLAGS['config'])
   metric = table.make_metric(METRIC.value, MODE.value)
   if LAUNCHER.value == 'print':
     _print(config, path, root, common)

@@ -119,3 +119,28 @@ def test_a_shipped_config_is_named_as_on_any_machine(tmp_path):
   printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
   for line in _lines(printed):
     assert shlex.split(line)[3] == '--config=digits_lenet'
+
+
+def test_only_what_was_given_is_given_to_all_trials(tmp_path):
+  """Not what follows from it by reference: a trial may set that, or its source."""
+  config = tmp_path / 'mine.py'
+  config.write_text(
+    'from convscan.configs import digits_lenet, sweeps\n'
+    'def get_config():\n'
+    '  config = digits_lenet.get_config()\n'
+    '  config.num_train_steps = config.get_ref("batch_size") * 10\n'
+    '  return config\n'
+    'def sweep():\n'
+    '  return sweeps.product({"num_train_steps": (7, 8)})\n'
+  )
+  command = [sys.executable, '-m', 'convscan.train.sweep', f'--config={config}']
+  command += [f'--workdir={tmp_path / "sweep"}', '--launcher=print']
+  command += ['--config.batch_size=32']
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  given = [w for w in shlex.split(_lines(done.stdout)[0]) if w.startswith('--config.')]
+  assert given == ['--config.batch_size=32', '--config.num_train_steps=7']
+  done = subprocess.run(
+    [*command, '--config.num_train_steps=5'], capture_output=True, text=True
+  )
+  assert 'config.num_train_steps is swept, so' in done.stderr

@@ -141,16 +141,6 @@ def arguments(config: str, workdir: str, overrides: Mapping[str, Any]) -> list[s
   ]
 
 
-def differences(config: ConfigDict, other: ConfigDict) -> dict[str, Any]:
-  """Returns the values of a config that another one does not have, by key."""
-  return {
-    key: value
-    for key in keys(config)
-    if not isinstance(value := _get(config, key), ConfigDict)
-    and value != _get(other, key)
-  }
-
-
 def check_folder(root: str, names: Iterable[str] = ()) -> None:
   """Refuses a folder that holds something else than a sweep, or that can't be made.
 
