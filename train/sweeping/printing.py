@@ -48,14 +48,15 @@ def _shell(names: Sequence[str], lines: Sequence[list[str]]) -> str:
 
 def _slurm(names: Sequence[str], lines: Sequence[list[str]]) -> str:
   cases = [
-    f'  {i}) exec {shlex.join([*line, _ALONE])} ;;' for i, line in enumerate(lines)
+    f'  {i}) exec {shlex.join([*line, _ALONE, _STOPPED])} ;;'
+    for i, line in enumerate(lines)
   ]
   return '\n'.join([
     '#!/bin/bash',
     '#SBATCH --job-name=convscan-sweep',
     f'#SBATCH --array=0-{len(lines) - 1}',
     '#SBATCH --requeue',
-    '# SIGTERM a minute before the end: a run saves then.',
+    '# SIGTERM a minute before the end: a run saves then, and is queued again.',
     '#SBATCH --signal=B:TERM@60',
     '# Say what a trial takes: sbatch --cpus-per-task=4 --gpus=1 --time=1:00:00 FILE',
     'case "$SLURM_ARRAY_TASK_ID" in',
@@ -64,6 +65,7 @@ def _slurm(names: Sequence[str], lines: Sequence[list[str]]) -> str:
     'trap "kill -TERM $!" TERM',
     'wait $!; status=$?',
     'if [ $status -gt 128 ]; then wait $!; status=$?; fi',
+    'if [ $status -eq 75 ]; then scontrol requeue "$SLURM_JOB_ID"; fi',
     'exit $status',
   ])  # fmt: skip
 
@@ -71,8 +73,8 @@ def _slurm(names: Sequence[str], lines: Sequence[list[str]]) -> str:
 def _skypilot(names: Sequence[str], lines: Sequence[list[str]]) -> str:
   return '\n'.join([
     '# A managed job for each trial, which is started again when its machine is taken',
-    '# away. TASK is a task file that has resources, setup and the mount of the',
-    '# folder; its run section is: eval "$CONVSCAN_COMMAND"',
+    '# away. TASK is a task file: launch/skypilot.yaml, whose run section adds',
+    '# --stopped_status=75 to the command, so that what was stopped is started again.',
     *(
       f'sky jobs launch --yes --detach-run --name {name} --env '
       f'{shlex.quote("CONVSCAN_COMMAND=" + shlex.join(line))} "${{TASK:?}}"'
@@ -88,13 +90,14 @@ def _xpk(names: Sequence[str], lines: Sequence[list[str]]) -> str:
     *(
       f'xpk workload create --cluster="${{CLUSTER:?}}" --workload={name} '
       '--tpu-type="${TPU_TYPE:?}" --docker-image="${IMAGE:?}" --max-restarts=10 '
-      f'--command={shlex.quote(shlex.join(line))}'
+      f'--command={shlex.quote(shlex.join([*line, _STOPPED]))}'
       for name, line in zip(names, lines, strict=True)
     ),
   ])  # fmt: skip
 
 
 _ALONE = '--distributed=false'  # in a Slurm job it would look for peers
+_STOPPED = '--stopped_status=75'  # to tell what SIGTERM stopped from what is done
 _FORMATS: dict[str, Callable[[Sequence[str], Sequence[list[str]]], str]] = {
   'shell': _shell,
   'slurm': _slurm,
