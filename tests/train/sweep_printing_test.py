@@ -94,6 +94,13 @@ def test_skypilot_jobs_and_xpk_workloads_are_given_the_trials():
     assert len(names) == len(TRIALS)
 
 
+@pytest.mark.parametrize('kind', ['shell', 'slurm', 'skypilot', 'xpk'])
+def test_where_nothing_is_left_a_script_says_so_and_does_nothing(kind):
+  text = commands(kind, '/a b/c.py', ROOT, {}, [])
+  assert 'no trial is left' in text
+  assert _lines(text) == []
+
+
 def test_printed_commands_run_and_are_found_finished(tmp_path):
   config = tmp_path / 'two.py'
   config.write_text(
