@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import struct
 
 import pytest
@@ -65,6 +66,21 @@ def test_rows_are_read_from_disk(swept):
   assert [row.step for row in rows] == [30, 30, 10, 10, 0]
   assert [row.seconds for row in rows] == [75, 4000, 75, 75, 0]
   assert [row.reason for row in rows] == ['', '', 'too low', 'exit status 1', '']
+
+
+def test_a_log_that_was_deleted_costs_no_more_than_a_duration(swept):
+  root, listed = swept
+  for trial in listed[:3]:
+    path = root / 'trials' / f'{trial.name}.json'
+    noted = json.loads(path.read_text())
+    noted['attempts'][0]['ended'] = None  # its worker was killed
+    path.write_text(json.dumps(noted))
+  log = root / 'trials' / f'{listed[0].name}.log'
+  os.utime(log, (150, 150))
+  for trial in listed[1:4]:
+    (root / 'trials' / f'{trial.name}.log').unlink()
+  # 10 of 75 seconds were the first attempt's; the first log says 50.
+  assert [row.seconds for row in _rows(swept)] == [115, 3990, 65, 75, 0]
 
 
 def test_the_table_has_the_best_first(swept):

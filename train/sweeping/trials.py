@@ -91,6 +91,19 @@ def record(root: str, name: str) -> dict[str, Any]:
     return {'state': 'waiting', 'reason': '', 'attempts': []}
 
 
+def ended(root: str, name: str, attempt: dict[str, Any]) -> float:
+  """Returns when an attempt ended.
+
+  Of one whose worker was lost, the log says when it wrote last.
+  """
+  if attempt['ended'] is not None:
+    return attempt['ended']
+  try:
+    return os.path.getmtime(path(root, name, 'log'))
+  except FileNotFoundError:
+    return attempt['started']
+
+
 def request_stop(root: str, name: str, why: str) -> None:
   """Has a trial end, now and for good; whoever runs it sees that."""
   write(path(root, name, 'stop'), json.dumps({'reason': why}) + '\n')
@@ -249,9 +262,8 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
     'ended': None,
     'status': None,
   }
-  for lost in noted['attempts']:
-    if lost['ended'] is None:  # its worker was killed: the log says when it wrote last
-      lost['ended'] = os.path.getmtime(path(root, name, 'log'))
+  for earlier in noted['attempts']:
+    earlier['ended'] = ended(root, name, earlier)
   noted['state'] = 'running'
   noted['attempts'].append(attempt)
   _note(job, noted)
