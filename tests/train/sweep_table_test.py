@@ -226,6 +226,29 @@ def test_axes_are_logarithmic_over_a_factor_of_ten_and_have_few_marks():
   assert words.ticks() == [(0, '(8, 16)'), (1, '(32, 64)')]
 
 
+def test_pictures_have_the_values_that_a_trial_left_as_they_were(tmp_path, monkeypatch):
+  trials_ = [
+    Trial('seed=1', {'seed': 1}),
+    Trial('batch_size=64', {'batch_size': 64}),
+    Trial('batch_size=16', {'batch_size': 16}),
+  ]
+  for trial, value in zip(trials_, (0.5, 0.5, 0.2), strict=True):
+    write_run(tmp_path, trial, [value], state='finished')
+    config = {'seed': 0, 'batch_size': 32, 'num_train_steps': 30} | trial.overrides
+    (tmp_path / trial.name / 'config.json').write_text(json.dumps(config))
+  given = []
+  for name in ('parallel_coordinates', 'metric_by_parameter'):
+    monkeypatch.setattr(pictures, name, lambda *arguments: given.append(arguments))
+  pictures.draw(str(tmp_path), _rows((tmp_path, trials_)), ACCURACY)
+  for _, rows, _, scales in given:
+    # The best is last: of two as good, that which the table has first.
+    assert [(r.trial.overrides['seed'], r.trial.overrides['batch_size'])
+            for r in rows] == [(0, 16), (0, 64), (1, 32)]  # fmt: skip
+    assert scales['seed'].values == [0, 1]
+    assert scales['batch_size'].values == [16, 32, 64]
+  assert len(given) == 2
+
+
 def test_both_pictures_are_drawn_of_what_has_values(swept):
   root, listed = swept
   drawn = pictures.draw(str(root), _rows(swept), ACCURACY)

@@ -165,11 +165,22 @@ def reason(root: str, name: str, state: str) -> str:
 
 def num_steps(workdir: str) -> int | None:
   """Returns the last step of a run, or None before it has begun."""
+  return config_value(workdir, 'num_train_steps')
+
+
+def config_value(workdir: str, key: str) -> Any:
+  """Returns a value of a run's config, by a key such as 'optimizer.name'.
+
+  None before the run has begun, or where its config has no such key; lists are tuples.
+  """
   try:
     with open(os.path.join(workdir, 'config.json')) as f:
-      return json.load(f)['num_train_steps']
+      value = json.load(f)
   except FileNotFoundError:
     return None
+  for part in key.split('.'):
+    value = value.get(part) if isinstance(value, dict) else None
+  return tuple(value) if isinstance(value, list) else value
 
 
 def is_complete(workdir: str) -> bool:
