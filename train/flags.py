@@ -99,6 +99,17 @@ def shipped() -> dict[str, str]:
   }
 
 
+def portable(path: str) -> str:
+  """Returns what other machines find a config by: a shipped one's bare name, or a path.
+
+  >>> portable(find('digits_lenet')), portable('/mnt/mine.py')
+  ('digits_lenet', '/mnt/mine.py')
+  """
+  path = os.path.abspath(path)
+  names = {os.path.abspath(there): name for name, there in shipped().items()}
+  return names.get(path, path)
+
+
 def find(config: str) -> str:
   """Returns the path of a config, given as a path or as a shipped one's bare name."""
   known = shipped()

@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from .errors import ConfigError, RunError
-from .flags import call, define_config, define_workdir, load, run
+from .flags import call, define_config, define_workdir, portable, run
 from .sweeping import plan, table, trials
 from .sweeping.driver import Driver, Listed, Source, alone
 from .sweeping.screen import Screen
@@ -83,7 +83,7 @@ def main(config: ConfigDict, workdir: str) -> None:
   """Runs the sweep, and says how its trials stand."""
   path = os.path.abspath(config_flags.get_config_filename(flags.FLAGS['config']))
   root = os.path.abspath(workdir)
-  common = plan.differences(config, load(path))
+  common: dict[str, Any] = config_flags.get_override_values(flags.FLAGS['config'])
   metric = table.make_metric(METRIC.value, MODE.value)
   if LAUNCHER.value == 'print':
     _print(config, path, root, common)
@@ -124,7 +124,7 @@ def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> 
   listed = plan.make_trials(call(path, 'sweep'), config, common)
   ended = ('finished', 'stopped')
   left = [trial for trial in listed if trials.state(root, trial.name) not in ended]
-  print(commands(FORMAT.value, path, root, common, left))
+  print(commands(FORMAT.value, portable(path), root, common, left))
 
 
 def _sampled(
@@ -135,7 +135,9 @@ def _sampled(
   assert SAMPLER.value is not None
 
   space = call(path, 'space')
-  plan.remember(root, config, space=f'space() = {space}')
+  # The study's direction, and what earlier trials were judged by, stay as they were.
+  by = f'the {metric.mode} of {metric.name}'
+  plan.remember(root, config, space=f'space() = {space} for {by}')
   return Sampled(
     root,
     space,
@@ -159,13 +161,13 @@ def _drive(
   """Runs the trials on Ray."""
   from .sweeping.ray_launcher import RayLauncher
 
-  digest = trials.digest(path)
+  config_name, digest = portable(path), trials.digest(path)
 
   def job(trial: plan.Trial) -> trials.Job:
     return trials.Job(
       root=root,
       trial=trial,
-      config=path,
+      config=config_name,
       digest=digest,
       common=common,
       cwd=os.getcwd(),

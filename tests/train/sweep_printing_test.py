@@ -39,27 +39,36 @@ def test_shell_lines_are_the_trials(tmp_path):
   assert [shlex.split(line) for line in lines] == [_words(t, alone) for t in TRIALS]
 
 
-def _with_python_that_says(folder, said):
-  """Returns an environment whose `python` writes its arguments, one a line."""
-  program = folder / 'python'
-  program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\nexit 3\n')
-  program.chmod(0o755)
+def _with_programs_that_say(folder, status):
+  """Returns an environment whose `python` writes its arguments to a file, one a line.
+
+  Likewise `scontrol`, which the Slurm script runs.
+  """
+  for name, code in (('python', status), ('scontrol', 0)):
+    said = folder / f'{name}.said'
+    (folder / name).write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{said}\nexit {code}\n')
+    (folder / name).chmod(0o755)
   return os.environ | {'PATH': f'{folder}:{os.environ["PATH"]}'}
 
 
-@pytest.mark.parametrize('index', range(len(TRIALS)))
-def test_the_slurm_array_runs_a_trial_each(index, tmp_path):
+@pytest.mark.parametrize(('index', 'status'), [(0, 3), (1, 3), (1, 75)])
+def test_the_slurm_array_runs_a_trial_each(index, status, tmp_path):
   text = _commands('slurm')
   assert text.startswith('#!/bin/bash\n#SBATCH ')
   assert '#SBATCH --array=0-1\n' in text
-  script, said = tmp_path / 'array.sh', tmp_path / 'said'
+  script = tmp_path / 'array.sh'
   script.write_text(text)
-  environment = _with_python_that_says(tmp_path, said)
-  environment['SLURM_ARRAY_TASK_ID'] = str(index)
+  environment = _with_programs_that_say(tmp_path, status)
+  environment |= {'SLURM_ARRAY_TASK_ID': str(index), 'SLURM_JOB_ID': '1234'}
   done = subprocess.run(['bash', script], env=environment)
-  assert done.returncode == 3  # the trial's own
-  expected = _words(TRIALS[index], ['--distributed=false'])[1:]
-  assert said.read_text().splitlines() == expected
+  assert done.returncode == status  # the trial's own
+  last = ['--distributed=false', '--stopped_status=75']
+  expected = _words(TRIALS[index], last)[1:]
+  assert (tmp_path / 'python.said').read_text().splitlines() == expected
+  # What SIGTERM stopped is not done, and is queued again.
+  queued = tmp_path / 'scontrol.said'
+  assert queued.exists() == (status == 75)
+  assert status != 75 or queued.read_text().splitlines() == ['requeue', '1234']
 
 
 def test_skypilot_jobs_and_xpk_workloads_are_given_the_trials():
@@ -77,10 +86,19 @@ def test_skypilot_jobs_and_xpk_workloads_are_given_the_trials():
         options = dict(word.split('=', 1) for word in words[3:])
         name, value = options['--workload'], options[flag]
         assert options['--cluster'] == '${CLUSTER:?}'
-      assert shlex.split(value) == _words(trial)
+      # The task file of launch/ adds it to what SkyPilot runs.
+      last = ['--stopped_status=75'] if kind == 'xpk' else []
+      assert shlex.split(value) == _words(trial, last)
       assert re.fullmatch('[a-z][a-z0-9-]{0,39}', name)
       names.add(name)
     assert len(names) == len(TRIALS)
+
+
+@pytest.mark.parametrize('kind', ['shell', 'slurm', 'skypilot', 'xpk'])
+def test_where_nothing_is_left_a_script_says_so_and_does_nothing(kind):
+  text = commands(kind, '/a b/c.py', ROOT, {}, [])
+  assert 'no trial is left' in text
+  assert _lines(text) == []
 
 
 def test_printed_commands_run_and_are_found_finished(tmp_path):
@@ -111,3 +129,36 @@ def test_printed_commands_run_and_are_found_finished(tmp_path):
     [*sweep, '--launcher=print'], capture_output=True, text=True, check=True
   ).stdout
   assert _lines(again) == _lines(printed)[:1]
+
+
+def test_a_shipped_config_is_named_as_on_any_machine(tmp_path):
+  command = [sys.executable, '-m', 'convscan.train.sweep', '--config=digits_lenet']
+  command += [f'--workdir={tmp_path}', '--launcher=print']
+  printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+  for line in _lines(printed):
+    assert shlex.split(line)[3] == '--config=digits_lenet'
+
+
+def test_only_what_was_given_is_given_to_all_trials(tmp_path):
+  """Not what follows from it by reference: a trial may set that, or its source."""
+  config = tmp_path / 'mine.py'
+  config.write_text(
+    'from convscan.configs import digits_lenet, sweeps\n'
+    'def get_config():\n'
+    '  config = digits_lenet.get_config()\n'
+    '  config.num_train_steps = config.get_ref("batch_size") * 10\n'
+    '  return config\n'
+    'def sweep():\n'
+    '  return sweeps.product({"num_train_steps": (7, 8)})\n'
+  )
+  command = [sys.executable, '-m', 'convscan.train.sweep', f'--config={config}']
+  command += [f'--workdir={tmp_path / "sweep"}', '--launcher=print']
+  command += ['--config.batch_size=32']
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  given = [w for w in shlex.split(_lines(done.stdout)[0]) if w.startswith('--config.')]
+  assert given == ['--config.batch_size=32', '--config.num_train_steps=7']
+  done = subprocess.run(
+    [*command, '--config.num_train_steps=5'], capture_output=True, text=True
+  )
+  assert 'config.num_train_steps is swept, so' in done.stderr

@@ -75,8 +75,21 @@ def test_what_ran_when_the_driver_was_killed_is_asked_for_again(tmp_path):
   for trial in rest:
     again.tell(_row(trial, value=3.0))
   states = [t.state.name for t in again._study.get_trials()]
-  assert states == ['FAIL', 'COMPLETE', 'COMPLETE'] + ['COMPLETE'] * 7
+  assert states == ['RUNNING', 'COMPLETE', 'COMPLETE'] + ['COMPLETE'] * 7
   assert [t.value for t in again._study.get_trials()][:3] == [None, 1.0, 2.0]
+
+
+def test_what_failed_is_tried_anew_at_the_next_start(tmp_path):
+  source = _sampled(tmp_path, num_trials=3)
+  failed, interrupted, empty = (source.ask() for _ in range(3))
+  source.tell(_row(failed, 'failed', value=0.5))
+  source.tell(_row(interrupted, 'interrupted', value=0.5))
+  source.tell(_row(empty, 'finished'))  # without a value: of no use, but not to repeat
+  assert source.ask() is None
+  again = _sampled(tmp_path, num_trials=3)
+  assert [again.ask() for _ in range(3)] == [failed, interrupted, None]
+  again.tell(_row(failed, value=0.25))
+  assert again._study.get_trials()[0].value == 0.25
 
 
 def test_several_of_the_same_overrides_are_one_trial(tmp_path):

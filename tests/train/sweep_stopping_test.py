@@ -86,6 +86,20 @@ def test_trials_are_stopped_as_their_values_come():
   assert list(stopper.losers(curves, ['a', 'c'], [])) == ['c']
 
 
+@pytest.mark.parametrize('rule', ['halving', 'median'])
+def test_what_was_let_through_before_a_restart_is_not_asked_again(rule):
+  curves = {f'done{i}': curve for i, curve in enumerate(COMPLETED)}
+  curves['first'] = [(10, 0.1), (20, 0.1)]  # worse than all that came after it
+  stopper = Stopper(rule, min_steps=10, factor=2, num_steps=90)
+  stopper.pass_over(curves)
+  assert stopper.losers(curves, ['first'], list(curves)[:3]) == {}
+  curves['first'] = [(10, 0.1)]  # a run goes on from its checkpoint, further back
+  assert stopper.losers(curves, ['first'], list(curves)[:3]) == {}
+  curves['first'] = [(10, 0.1), (20, 0.1), (40, 0.1)]
+  curves['other'] = [(40, 0.2)]
+  assert list(stopper.losers(curves, ['first'], list(curves)[:3])) == ['first']
+
+
 def test_the_median_waits_for_the_first_steps():
   curves = {f'done{i}': curve for i, curve in enumerate(COMPLETED)}
   curves['slow'] = [(10, 0.1)]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import struct
 
 import pytest
@@ -65,6 +66,21 @@ def test_rows_are_read_from_disk(swept):
   assert [row.step for row in rows] == [30, 30, 10, 10, 0]
   assert [row.seconds for row in rows] == [75, 4000, 75, 75, 0]
   assert [row.reason for row in rows] == ['', '', 'too low', 'exit status 1', '']
+
+
+def test_a_log_that_was_deleted_costs_no_more_than_a_duration(swept):
+  root, listed = swept
+  for trial in listed[:3]:
+    path = root / 'trials' / f'{trial.name}.json'
+    noted = json.loads(path.read_text())
+    noted['attempts'][0]['ended'] = None  # its worker was killed
+    path.write_text(json.dumps(noted))
+  log = root / 'trials' / f'{listed[0].name}.log'
+  os.utime(log, (150, 150))
+  for trial in listed[1:4]:
+    (root / 'trials' / f'{trial.name}.log').unlink()
+  # 10 of 75 seconds were the first attempt's; the first log says 50.
+  assert [row.seconds for row in _rows(swept)] == [115, 3990, 65, 75, 0]
 
 
 def test_the_table_has_the_best_first(swept):
@@ -137,6 +153,29 @@ def test_a_run_by_other_means_has_finished_when_it_saved_its_last_step(tmp_path)
   assert trials.state(str(tmp_path), trial.name) == 'finished'
 
 
+@pytest.mark.parametrize('noted', ['failed', 'running', 'interrupted', 'waiting'])
+def test_a_complete_run_has_finished_whatever_was_noted_of_it(noted, tmp_path):
+  trial = Trial('seed=1', {'seed': 1})
+  write_run(tmp_path, trial, [0.1, 0.2, 0.3], state=noted, reason='lost')
+  (tmp_path / trial.name / 'checkpoints' / '30').mkdir(parents=True)
+  row = table.read_row(str(tmp_path), trial, ACCURACY)
+  assert (row.state, row.reason) == ('finished', '')
+
+
+def test_a_worker_that_is_lost_after_its_trial_ended_changes_nothing(tmp_path):
+  job = trials.Job(str(tmp_path), Trial('seed=1', {}), 'c.py', '', {}, '', 0, {})
+  for before, after in (
+    ('finished', 'finished'),
+    ('stopped', 'stopped'),
+    ('running', 'failed'),
+  ):
+    (tmp_path / 'trials').mkdir(exist_ok=True)
+    noted = {'state': before, 'reason': '', 'attempts': []}
+    (tmp_path / 'trials' / 'seed=1.json').write_text(json.dumps(noted))
+    trials.note_failure(job, 'its machine was lost')
+    assert trials.record(str(tmp_path), 'seed=1')['state'] == after
+
+
 def test_tensorboard_gets_the_overrides_and_keeps_what_was_logged(swept):
   root, listed = swept
   folder = root / listed[1].name / 'tensorboard'
@@ -185,6 +224,29 @@ def test_axes_are_logarithmic_over_a_factor_of_ten_and_have_few_marks():
   assert 3 <= len(many.ticks()) <= 7
   words = pictures.make_scale('filters', [(32, 64), (8, 16), (32, 64)])
   assert words.ticks() == [(0, '(8, 16)'), (1, '(32, 64)')]
+
+
+def test_pictures_have_the_values_that_a_trial_left_as_they_were(tmp_path, monkeypatch):
+  trials_ = [
+    Trial('seed=1', {'seed': 1}),
+    Trial('batch_size=64', {'batch_size': 64}),
+    Trial('batch_size=16', {'batch_size': 16}),
+  ]
+  for trial, value in zip(trials_, (0.5, 0.5, 0.2), strict=True):
+    write_run(tmp_path, trial, [value], state='finished')
+    config = {'seed': 0, 'batch_size': 32, 'num_train_steps': 30} | trial.overrides
+    (tmp_path / trial.name / 'config.json').write_text(json.dumps(config))
+  given = []
+  for name in ('parallel_coordinates', 'metric_by_parameter'):
+    monkeypatch.setattr(pictures, name, lambda *arguments: given.append(arguments))
+  pictures.draw(str(tmp_path), _rows((tmp_path, trials_)), ACCURACY)
+  for _, rows, _, scales in given:
+    # The best is last: of two as good, that which the table has first.
+    assert [(r.trial.overrides['seed'], r.trial.overrides['batch_size'])
+            for r in rows] == [(0, 16), (0, 64), (1, 32)]  # fmt: skip
+    assert scales['seed'].values == [0, 1]
+    assert scales['batch_size'].values == [16, 32, 64]
+  assert len(given) == 2
 
 
 def test_both_pictures_are_drawn_of_what_has_values(swept):

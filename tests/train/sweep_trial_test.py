@@ -7,16 +7,19 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
+from convscan.configs import digits_lenet, sweeps
 from convscan.train.errors import ConfigError
 from convscan.train.flags import find
-from convscan.train.sweeping import table, trials
+from convscan.train.sweeping import plan, table, trials
 from convscan.train.sweeping.driver import Driver, Listed, alone
 from convscan.train.sweeping.plan import Trial
+from convscan.train.sweeping.sampling import Sampled
 from convscan.train.sweeping.screen import Screen
 from convscan.train.sweeping.stopping import Stopper
 
@@ -111,6 +114,13 @@ def test_a_config_file_that_has_changed_is_not_run(tmp_path):
   assert _attempts(tmp_path) == []
 
 
+def test_a_shipped_config_is_run_by_its_bare_name(tmp_path):
+  job = _job(tmp_path, {}, config='digits_lenet')
+  assert job.digest == trials.digest(find('digits_lenet'))
+  assert '--config=digits_lenet' in job.arguments
+  assert trials.run(job) == 'finished'
+
+
 def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
   (tmp_path / 'trials').mkdir()
   # The first has ended at an earlier start; the second is worse at the rung, and would
@@ -149,6 +159,82 @@ def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
     assert list((tmp_path / 'bad' / 'checkpoints').iterdir())
     assert [row.state for row in drive()] == ['finished', 'stopped']
   assert len(trials.record(str(tmp_path), 'bad')['attempts']) == 1
+
+
+def write_ended(root, trial, loss, state='finished'):
+  """Writes what a trial leaves that has ended at an earlier start."""
+  (root / 'trials').mkdir(exist_ok=True)
+  (root / trial.name).mkdir()
+  line = {'step': 20, 'eval/loss': loss}
+  (root / trial.name / 'metrics.jsonl').write_text(json.dumps(line) + '\n')
+  noted = {'state': state, 'reason': '', 'attempts': []}
+  (root / 'trials' / f'{trial.name}.json').write_text(json.dumps(noted))
+
+
+def sampled(root, num_trials):
+  space = {'optimizer.learning_rate': sweeps.log_uniform(1e-4, 1e-2)}
+
+  def make(overrides):
+    return plan.make_trial(overrides, digits_lenet.get_config(), {})
+
+  return Sampled(str(root), space, 'random', num_trials, 0, LOSS, make)
+
+
+def make_driver(root, source, launcher, stopper=None, screen=None):
+  return Driver(
+    root=str(root),
+    source=source,
+    launcher=launcher,
+    job=lambda t: _job(root, t.overrides, name=t.name),
+    parallel=1,
+    metric=LOSS,
+    stopper=stopper,
+    screen=screen or Screen(LOSS, 2),
+  )
+
+
+def test_a_restarted_sampler_s_finished_trials_stay_in_the_table(tmp_path):
+  source = sampled(tmp_path, num_trials=2)
+  for loss in (0.5, 0.25):
+    trial = source.ask()
+    write_ended(tmp_path, trial, loss)
+    source.tell(table.read_row(str(tmp_path), trial, LOSS))
+  with Threaded() as launcher:
+    rows = make_driver(tmp_path, sampled(tmp_path, num_trials=2), launcher).run()
+  assert [row.best for row in rows] == [(20, 0.5), (20, 0.25)]
+
+
+def test_a_driver_made_again_does_not_ask_its_stopper_again(tmp_path):
+  listed = [Trial('first', {}), Trial('second', {})]
+  for trial, loss in zip(listed, (0.5, 0.1), strict=True):
+    write_ended(tmp_path, trial, loss)
+  stopper = Stopper('halving', min_steps=20, factor=2, num_steps=30)
+  with Threaded() as launcher:
+    make_driver(tmp_path, Listed(listed), launcher, stopper).run()
+  curves = {'first': [(20, -0.5)], 'second': [(20, -0.1)]}
+  assert stopper.losers(curves, ['first'], ['second']) == {}
+
+
+def test_a_sampler_keeps_to_its_metric(tmp_path):
+  config = tmp_path / 'mine.py'
+  config.write_text(
+    'from convscan.configs import digits_lenet, sweeps\n'
+    'get_config = digits_lenet.get_config\n'
+    'def space():\n  return {"seed": sweeps.choice(range(9))}\n'
+  )
+  command = [sys.executable, '-m', 'convscan.train.sweep', f'--config={config}']
+  # No machine has so many cores: it ends before the first trial.
+  command += [f'--workdir={tmp_path / "sweep"}', '--sampler=random']
+  command += ['--cpus_per_trial=100000']
+  for metric, said in (
+    ('eval/loss', '--cpus_per_trial'),
+    ('eval/accuracy', 'the min of eval/loss, not of'),
+  ):
+    done = subprocess.run(
+      [*command, f'--metric={metric}'], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='prctl')

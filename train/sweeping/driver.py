@@ -91,7 +91,6 @@ class Driver:
     self._root, self._source, self._launcher, self._job = root, source, launcher, job
     self._parallel, self._metric, self._stopper = parallel, metric, stopper
     self._screen = screen
-    self._known: dict[str, Trial] = {}
     self._running: dict[str, Trial] = {}
     self._rows: dict[str, Row] = {}
 
@@ -101,7 +100,11 @@ class Driver:
     Raises:
       ConfigError: the first of them to run can't be run; no other is started then.
     """
-    exhausted, passed = False, False
+    known = self._source.known()
+    self._rows = {t.name: read_row(self._root, t, self._metric) for t in known}
+    if self._stopper:
+      self._stopper.pass_over(self._curves())
+    exhausted, passed = False, self._any_has_begun()
     while self._running or not exhausted:
       room = self._parallel or max(1, self._launcher.slots())
       # One alone until its config has been found good, so that a mistake that all
@@ -111,16 +114,14 @@ class Driver:
           exhausted = True
         elif trial.name not in self._running:
           self._begin(trial)
-        passed = passed or any(map(self._has_begun, self._known.values()))
       ended = self._launcher.wait(_POLL_SECONDS)
       self._look(ended)
       if not passed:
-        passed = any(map(self._has_begun, self._known.values()))
+        passed = self._any_has_begun()
         self._check_first(ended)
     return list(self._rows.values())
 
   def _begin(self, trial: Trial) -> None:
-    self._known[trial.name] = trial
     row = self._rows[trial.name] = read_row(self._root, trial, self._metric)
     if row.state in ('finished', 'stopped'):
       self._source.tell(row)
@@ -128,8 +129,15 @@ class Driver:
       self._running[trial.name] = trial
       self._launcher.start(self._job(trial))
 
-  def _has_begun(self, trial: Trial) -> bool:
-    return trials.num_steps(os.path.join(self._root, trial.name)) is not None
+  def _curves(self) -> dict[str, list[tuple[int, float]]]:
+    score = self._metric.score
+    return {
+      name: [(step, score(value)) for step, value in row.curve]
+      for name, row in self._rows.items()
+    }
+
+  def _any_has_begun(self) -> bool:
+    return any(row.num_steps is not None for row in self._rows.values())
 
   def _check_first(self, ended: dict[str, str]) -> None:
     for name in ended:
@@ -149,11 +157,7 @@ class Driver:
       del self._running[name]
       self._source.tell(self._rows[name])
     if self._stopper:
-      score = self._metric.score
-      curves = {
-        name: [(step, score(value)) for step, value in row.curve]
-        for name, row in self._rows.items()
-      }
+      curves = self._curves()
       running = [n for n in self._running if self._rows[n].state == 'running']
       finished = [n for n, row in self._rows.items() if row.state == 'finished']
       for name, why in self._stopper.losers(curves, running, finished).items():

@@ -1,6 +1,7 @@
 """The pictures of a sweep: a metric beside the values that its trials override."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..figures import STYLE, save
-from .table import Metric, Row, swept, titles
+from . import trials
+from .table import Metric, Row, by_metric, swept, titles
 
 _BEST, _OTHER = '#c2410c', '#5b7f9f'
 # Values whose largest is so many times the smallest are on a logarithmic axis.
@@ -89,19 +91,18 @@ def draw(root: str, rows: Sequence[Row], metric: Metric) -> list[str]:
 
   There are none where no key has two values.
   """
-  rows = [row for row in rows if row.best]
+  keys = swept(rows)
+  # Of trials that are as good, the best is the one that is first in the table.
+  rows = [_filled(root, row, keys) for row in by_metric(rows, metric)[::-1] if row.best]
   keys = [
-    key
-    for key in swept(rows)
-    if len({str(row.trial.overrides.get(key)) for row in rows}) > 1
+    key for key in keys if len({str(row.trial.overrides[key]) for row in rows}) > 1
   ]
   if not keys:
     return []
   scales = {
-    key: make_scale(title, [row.trial.overrides.get(key) for row in rows])
+    key: make_scale(title, [row.trial.overrides[key] for row in rows])
     for key, title in zip(keys, titles(keys), strict=True)
   }
-  rows = sorted(rows, key=lambda row: _score(row, metric))
   return [
     parallel_coordinates(root, rows, metric, scales),
     metric_by_parameter(root, rows, metric, scales),
@@ -120,7 +121,7 @@ def parallel_coordinates(
     scales: of the keys.
   """
   columns = [
-    [scale.position(row.trial.overrides.get(key)) for row in rows]
+    [scale.position(row.trial.overrides[key]) for row in rows]
     for key, scale in scales.items()
   ]
   marks = [(scale.label, scale.ticks()) for scale in scales.values()]
@@ -187,7 +188,7 @@ def metric_by_parameter(
     for axes in grid.flat[len(scales) :]:
       axes.set_visible(False)
     for axes, (key, scale) in zip(grid.flat, scales.items(), strict=False):
-      places = np.array([scale.position(r.trial.overrides.get(key)) for r in rows])
+      places = np.array([scale.position(r.trial.overrides[key]) for r in rows])
       _medians(axes, places, values)
       for shown, marker in ((True, _OTHER), (False, 'none')):
         chosen = np.array(ended) == shown
@@ -233,5 +234,11 @@ def _value(row: Row) -> float:
   return row.best[1]
 
 
-def _score(row: Row, metric: Metric) -> float:
-  return metric.score(_value(row))
+def _filled(root: str, row: Row, keys: Sequence[str]) -> Row:
+  """Returns a row whose trial has all keys: those that it left, as its run had them."""
+  overrides = dict(row.trial.overrides)
+  for key in keys:
+    if key not in overrides:
+      overrides[key] = trials.config_value(os.path.join(root, row.trial.name), key)
+  trial = dataclasses.replace(row.trial, overrides=overrides)
+  return dataclasses.replace(row, trial=trial)

@@ -130,25 +130,15 @@ def argument(key: str, value: Any) -> str:
   return f'--config.{key}={text}'
 
 
-def arguments(path: str, workdir: str, overrides: Mapping[str, Any]) -> list[str]:
+def arguments(config: str, workdir: str, overrides: Mapping[str, Any]) -> list[str]:
   """Returns the arguments of Python that train a trial."""
   return [
     '-m',
     'convscan.train.main',
-    f'--config={path}',
+    f'--config={config}',
     f'--workdir={workdir}',
     *(argument(key, value) for key, value in overrides.items()),
   ]
-
-
-def differences(config: ConfigDict, other: ConfigDict) -> dict[str, Any]:
-  """Returns the values of a config that another one does not have, by key."""
-  return {
-    key: value
-    for key in keys(config)
-    if not isinstance(value := _get(config, key), ConfigDict)
-    and value != _get(other, key)
-  }
 
 
 def check_folder(root: str, names: Iterable[str] = ()) -> None:

@@ -25,9 +25,9 @@ _SAMPLERS = {
 class Sampled:
   """A source of trials, with its study in `ROOT/optuna.log`.
 
-  The study is only what samplers look at. A trial that was running when the driver was
-  killed is running in it still, and is the first that is asked for again: how it stands
-  is on disk, as for any trial.
+  The study is only what samplers look at. A trial that failed, or was running when the
+  driver was killed, is running in it still, and is among the first that are asked for
+  at the next start: how it stands is on disk, as for any trial.
 
   Args:
     root: the sweep's folder. Nobody else draws from its study meanwhile.
@@ -92,11 +92,15 @@ class Sampled:
   def tell(self, row: Row) -> None:
     """Notes in the study what became of a trial, or of several of the same overrides.
 
-    One that was stopped counts with the best that it had come to.
+    One that was stopped counts with the best that it had come to. One that has not
+    ended for good stays open, for the next start.
     """
     failed = self._optuna.trial.TrialState.FAIL
-    for number in self._numbers.pop(row.trial.name, []):
-      if row.best and row.state != 'failed':
+    numbers = self._numbers.pop(row.trial.name, [])
+    if row.state not in ('finished', 'stopped'):
+      return
+    for number in numbers:
+      if row.best:
         self._study.tell(number, row.best[1])
       else:
         self._study.tell(number, state=failed)

@@ -93,6 +93,13 @@ class Stopper:
     self._rungs = rungs(min_steps, factor, num_steps)
     self._asked: set[tuple[str, int]] = set()
 
+  def pass_over(self, curves: Mapping[str, Curve]) -> None:
+    """Takes what trials came to at earlier starts, of which it does not ask again."""
+    for name, curve in curves.items():
+      for step, _ in curve:
+        self._asked.add((name, step))
+        self._asked |= {(name, rung) for rung in self._rungs if rung <= step}
+
   def losers(
     self, curves: Mapping[str, Curve], running: Iterable[str], completed: Iterable[str]
   ) -> dict[str, str]:

@@ -90,13 +90,12 @@ def read_row(root: str, trial: Trial, metric: Metric) -> Row:
     (m['step'], m[metric.name]) for m in history if m.get(metric.name) is not None
   ]
   state = trials.state(root, trial.name)
-  log = trials.path(root, trial.name, 'log')
   seconds = 0.0
   for attempt in noted['attempts']:
-    last = attempt is noted['attempts'][-1] and state == 'running'
-    # Of an attempt whose worker was lost, the log says when it wrote last.
-    seen = time.time() if last else os.path.getmtime(log)
-    seconds += max(0.0, (attempt['ended'] or seen) - attempt['started'])
+    lives = state == 'running' and attempt is noted['attempts'][-1]
+    goes_on = lives and attempt['ended'] is None
+    ended = time.time() if goes_on else trials.ended(root, trial.name, attempt)
+    seconds += max(0.0, ended - attempt['started'])
   return Row(
     trial=trial,
     state=state,

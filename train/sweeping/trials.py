@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..flags import find
 from ..history import read
 from .plan import Trial, arguments, write
 
@@ -44,7 +45,7 @@ class Job:
   Attributes:
     root: the sweep's folder.
     trial: which of its trials.
-    config: the config file's path.
+    config: the config file's path, or a shipped one's bare name.
     digest: of that file; see `digest`.
     common: overrides that all trials have.
     cwd: the folder that relative paths start from.
@@ -70,9 +71,9 @@ class Job:
     return [*arguments(self.config, workdir, overrides), '--distributed=false']
 
 
-def digest(path: str) -> str:
-  """Returns a checksum of a file."""
-  with open(path, 'rb') as f:
+def digest(config: str) -> str:
+  """Returns a checksum of a config file, given as a path or a bare name."""
+  with open(find(config), 'rb') as f:
     return hashlib.sha256(f.read()).hexdigest()
 
 
@@ -88,6 +89,19 @@ def record(root: str, name: str) -> dict[str, Any]:
       return json.load(f)
   except FileNotFoundError:
     return {'state': 'waiting', 'reason': '', 'attempts': []}
+
+
+def ended(root: str, name: str, attempt: dict[str, Any]) -> float:
+  """Returns when an attempt ended.
+
+  Of one whose worker was lost, the log says when it wrote last.
+  """
+  if attempt['ended'] is not None:
+    return attempt['ended']
+  try:
+    return os.path.getmtime(path(root, name, 'log'))
+  except FileNotFoundError:
+    return attempt['started']
 
 
 def request_stop(root: str, name: str, why: str) -> None:
@@ -113,24 +127,27 @@ def _paused(root: str) -> str:
 def note_failure(job: 'Job', why: str) -> None:
   """Notes that a trial failed whose worker was lost, and can not say so."""
   noted = record(job.root, job.trial.name)
-  _note(job, noted | {'state': 'failed', 'reason': why})
+  if noted['state'] not in ('finished', 'stopped'):
+    _note(job, noted | {'state': 'failed', 'reason': why})
 
 
 def state(root: str, name: str) -> str:
   """Returns how a trial is, from disk alone.
 
   'finished', 'stopped' (early), 'failed', 'running', 'interrupted' or 'waiting'. A run
-  that was started by other means has finished when it has saved and evaluated its last
-  step.
+  that was started by other means, or whose worker could note nothing more, has finished
+  when it has saved and evaluated its last step.
   """
   noted = record(root, name)['state']
-  if noted in ('finished', 'failed', 'stopped'):
+  if noted in ('finished', 'stopped'):
     return noted
   workdir = os.path.join(root, name)
-  if not os.path.exists(path(root, name, 'json')) and is_complete(workdir):
-    return 'finished'
   if os.path.exists(path(root, name, 'lock')) and _is_locked(path(root, name, 'lock')):
     return 'running'
+  if is_complete(workdir):
+    return 'finished'
+  if noted == 'failed':
+    return 'failed'
   if os.path.exists(path(root, name, 'stop')):
     return 'stopped'
   return (
@@ -148,11 +165,22 @@ def reason(root: str, name: str, state: str) -> str:
 
 def num_steps(workdir: str) -> int | None:
   """Returns the last step of a run, or None before it has begun."""
+  return config_value(workdir, 'num_train_steps')
+
+
+def config_value(workdir: str, key: str) -> Any:
+  """Returns a value of a run's config, by a key such as 'optimizer.name'.
+
+  None before the run has begun, or where its config has no such key; lists are tuples.
+  """
   try:
     with open(os.path.join(workdir, 'config.json')) as f:
-      return json.load(f)['num_train_steps']
+      value = json.load(f)
   except FileNotFoundError:
     return None
+  for part in key.split('.'):
+    value = value.get(part) if isinstance(value, dict) else None
+  return tuple(value) if isinstance(value, list) else value
 
 
 def is_complete(workdir: str) -> bool:
@@ -160,10 +188,10 @@ def is_complete(workdir: str) -> bool:
   last = num_steps(workdir)
   return (
     last is not None
+    and os.path.isdir(os.path.join(workdir, 'checkpoints', str(last)))
     and any(
       m['step'] == last and any(k.startswith('eval/') for k in m) for m in read(workdir)
     )
-    and os.path.isdir(os.path.join(workdir, 'checkpoints', str(last)))
   )
 
 
@@ -245,9 +273,8 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
     'ended': None,
     'status': None,
   }
-  for lost in noted['attempts']:
-    if lost['ended'] is None:  # its worker was killed: the log says when it wrote last
-      lost['ended'] = os.path.getmtime(path(root, name, 'log'))
+  for earlier in noted['attempts']:
+    earlier['ended'] = ended(root, name, earlier)
   noted['state'] = 'running'
   noted['attempts'].append(attempt)
   _note(job, noted)
