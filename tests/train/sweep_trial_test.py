@@ -224,6 +224,7 @@ def test_what_failed_waits_when_it_is_queued_again(tmp_path, capsys):
   with Threaded() as launcher:
     rows = make_driver(tmp_path, Listed(listed), launcher).run()
   assert [row.state for row in rows] == ['finished', 'finished']
+  assert (tmp_path / 'summary.csv').read_text().count(',finished,') == 2
   said = capsys.readouterr().out
   assert 'trial1: running' in said
   assert 'failed' not in said

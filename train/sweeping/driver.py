@@ -12,7 +12,7 @@ from . import trials
 from .plan import Trial
 from .screen import Screen
 from .stopping import Stopper
-from .table import Metric, Row, failures, read_row
+from .table import Metric, Row, failures, read_row, write_csv
 
 _POLL_SECONDS = 1.0
 
@@ -170,7 +170,10 @@ class Driver:
       finished = [n for n, row in self._rows.items() if row.state == 'finished']
       for name, why in self._stopper.losers(curves, running, finished).items():
         trials.request_stop(self._root, name, why)
-    self._screen.show(list(self._rows.values()))
+    rows = list(self._rows.values())
+    if ended:
+      write_csv(self._root, rows, self._metric)
+    self._screen.show(rows)
 
 
 @contextlib.contextmanager
