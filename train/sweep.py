@@ -91,26 +91,27 @@ def main(config: ConfigDict, workdir: str) -> None:
   listed = []
   if not SAMPLER.value:
     listed = plan.make_trials(call(path, 'sweep'), config, common)
-  plan.check_folder(root, [trial.name for trial in listed])
+  names = [trial.name for trial in listed]
+  if LAUNCHER.value == 'none':
+    plan.check_begun(root, names)
+    _report(config, root, _source(config, path, root, common, metric, listed), metric)
+    return
+  plan.check_folder(root, names)
   with alone(root):
     trials.unpause(root)
-    source: Source
-    if SAMPLER.value:
-      source, total = _sampled(config, path, root, common, metric), NUM_TRIALS.value
-    else:
-      if said := plan.remember(root, config, listed):
-        print(said)
-      source, total = Listed(listed), len(listed)
-    if LAUNCHER.value == 'none':
-      rows = [table.read_row(root, trial, metric) for trial in source.known()]
-    else:
-      rows = _drive(config, path, root, common, metric, source, total)
-    _report(root, rows, metric)
-    if metric.name.startswith('eval/') and config.eval_split == 'test':
-      print(
-        'The best was chosen on the test split, so its number there is no estimate of '
-        'what it does\non new data: see config.eval_split.'
-      )
+    # A study's direction, and what its trials were judged by, stay as they were.
+    by = f' for the {metric.mode} of {metric.name}'
+    space = f'space() = {call(path, "space")}{by}' if SAMPLER.value else ''
+    if said := plan.remember(root, config, listed, space):
+      print(said)
+    source = _source(config, path, root, common, metric, listed)
+    try:
+      _drive(config, path, root, common, metric, source)
+    except KeyboardInterrupt:
+      with contextlib.suppress(RunError):
+        _report(config, root, source, metric)
+      raise
+    _report(config, root, source, metric)
 
 
 def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> None:
@@ -127,20 +128,22 @@ def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> 
   print(commands(FORMAT.value, portable(path), root, common, left))
 
 
-def _sampled(
-  config: ConfigDict, path: str, root: str, common: dict[str, Any], metric: table.Metric
+def _source(
+  config: ConfigDict,
+  path: str,
+  root: str,
+  common: dict[str, Any],
+  metric: table.Metric,
+  listed: list[plan.Trial],
 ) -> Source:
+  """Returns where trials come from: the `--sampler`, or the list."""
+  if not SAMPLER.value:
+    return Listed(listed)
   from .sweeping.sampling import Sampled
 
-  assert SAMPLER.value is not None
-
-  space = call(path, 'space')
-  # The study's direction, and what earlier trials were judged by, stay as they were.
-  by = f'the {metric.mode} of {metric.name}'
-  plan.remember(root, config, space=f'space() = {space} for {by}')
   return Sampled(
     root,
-    space,
+    call(path, 'space'),
     SAMPLER.value,
     NUM_TRIALS.value,
     SAMPLER_SEED.value,
@@ -156,8 +159,7 @@ def _drive(
   common: dict[str, Any],
   metric: table.Metric,
   source: Source,
-  total: int,
-) -> list[table.Row]:
+) -> None:
   """Runs the trials on Ray."""
   from .sweeping.ray_launcher import RayLauncher
 
@@ -183,13 +185,14 @@ def _drive(
   resources = {'cpus': CPUS.value, 'gpus': GPUS.value, 'tpus': TPUS.value}
   # A sampler is asked for no more than there is room for; of a list all wait in Ray,
   # which may then start machines for them.
+  total = NUM_TRIALS.value if SAMPLER.value else len(source.known())
   parallel = PARALLEL.value or (None if SAMPLER.value else total)
   screen = Screen(metric, total)
   try:
     with _ended_by_sigterm(), RayLauncher(root, resources, LOOPBACK.value) as launcher:
       driver = Driver(root, source, launcher, job, parallel, metric, stopper, screen)
       try:
-        return driver.run()
+        driver.run()
       except KeyboardInterrupt:
         screen.clear()
         print(
@@ -200,7 +203,9 @@ def _drive(
     screen.clear()
 
 
-def _report(root: str, rows: list[table.Row], metric: table.Metric) -> None:
+def _report(
+  config: ConfigDict, root: str, source: Source, metric: table.Metric
+) -> None:
   """Prints and draws how the trials stand.
 
   Raises:
@@ -209,6 +214,7 @@ def _report(root: str, rows: list[table.Row], metric: table.Metric) -> None:
   from .sweeping import pictures
   from .sweeping.tensorboard import write_hparams
 
+  rows = [table.read_row(root, trial, metric) for trial in source.known()]
   print(table.as_text(rows, metric))
   files = [(table.write_csv(root, rows, metric), 'the table')]
   files += [(drawn, 'figure') for drawn in pictures.draw(root, rows, metric)]
@@ -218,6 +224,11 @@ def _report(root: str, rows: list[table.Row], metric: table.Metric) -> None:
     print(f'  {os.path.basename(file):26} {what}')
   print(f'  {"trials/":26} the log and state of each trial')
   print(f'  tensorboard --logdir={root} shows them under HPARAMS')
+  if metric.name.startswith('eval/') and config.eval_split == 'test':
+    print(
+      'The best was chosen on the test split, so its number there is no estimate of '
+      'what it does\non new data: see config.eval_split.'
+    )
   if said := table.failures(root, rows):
     failed = sum(row.state == 'failed' for row in rows)
     raise RunError(

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from convscan.train.sweeping.driver import alone
 from convscan.train.sweeping.plan import Trial
 from convscan.train.sweeping.printing import commands
 
@@ -115,14 +116,22 @@ def test_printed_commands_run_and_are_found_finished(tmp_path):
     [*sweep, '--launcher=print'], capture_output=True, text=True, check=True
   ).stdout
   assert len(_lines(printed)) == 2
+  none = subprocess.run([*sweep, '--launcher=none'], capture_output=True, text=True)
+  assert (none.returncode, 'holds no trial' in none.stderr) == (2, True)
+  assert not (tmp_path / 'sweep').exists()
   folder = os.path.dirname(sys.executable)
   environment = os.environ | {'PATH': f'{folder}:{os.environ["PATH"]}'}
   subprocess.run(
     ['sh', '-c', _lines(printed)[1]], env=environment, check=True, capture_output=True
   )
-  table = subprocess.run(
-    [*sweep, '--launcher=none'], capture_output=True, text=True, check=True
-  ).stdout.splitlines()
+  (tmp_path / 'sweep' / 'trials').mkdir()
+  (tmp_path / 'sweep' / 'trials' / 'pause').touch()
+  with alone(str(tmp_path / 'sweep')):  # a driver that is there is not in the way
+    table = subprocess.run(
+      [*sweep, '--launcher=none'], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+  assert (tmp_path / 'sweep' / 'trials' / 'pause').exists()  # nor is it touched
+  assert not (tmp_path / 'sweep' / 'sweep.json').exists()
   assert table[1].split()[:3] == ['4', 'finished', '2/2']
   assert table[2].split()[:2] == ['3', 'waiting']
   again = subprocess.run(

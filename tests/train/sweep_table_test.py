@@ -12,6 +12,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from convscan.train.errors import ConfigError
 from convscan.train.sweeping import pictures, table, trials
 from convscan.train.sweeping.plan import Trial
+from convscan.train.sweeping.screen import Screen
 from convscan.train.sweeping.tensorboard import write_hparams
 
 ACCURACY = table.make_metric('eval/accuracy')
@@ -96,6 +97,20 @@ def test_the_table_has_the_best_first(swept):
   assert short[-1] == '... and 3 more'
   lower = table.Metric('eval/accuracy', 'min')
   assert table.as_text(_rows(swept), lower).splitlines()[1].startswith('0.1 ')
+
+
+def test_lines_and_now_and_then_the_table_where_there_is_no_terminal(swept, capsys):
+  rows = _rows(swept)
+  often, seldom = Screen(ACCURACY, 5, table_seconds=0), Screen(ACCURACY, 5)
+  seldom.show(rows)
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) == 4  # what waits is not told
+  assert lines[0].startswith('[4/5] rate=0.001: finished, eval/accuracy 0.7000')
+  often.show(rows)
+  told = capsys.readouterr().out.splitlines()
+  assert told == [*lines, *table.as_text(rows, ACCURACY).splitlines()]
+  often.show(rows)  # nothing new
+  assert capsys.readouterr().out == ''
 
 
 def test_the_summary_can_be_read_as_csv(swept):

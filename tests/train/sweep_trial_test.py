@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,20 @@ def test_a_driver_made_again_does_not_ask_its_stopper_again(tmp_path):
     make_driver(tmp_path, Listed(listed), launcher, stopper).run()
   curves = {'first': [(20, -0.5)], 'second': [(20, -0.1)]}
   assert stopper.losers(curves, ['first'], ['second']) == {}
+
+
+def test_what_failed_waits_when_it_is_queued_again(tmp_path, capsys):
+  listed = [Trial(f'trial{i}', {'seed': i}) for i in range(2)]
+  for trial in listed:
+    write_ended(tmp_path, trial, 0.5, 'failed')
+    shutil.rmtree(tmp_path / trial.name)  # it failed before its first step
+  with Threaded() as launcher:
+    rows = make_driver(tmp_path, Listed(listed), launcher).run()
+  assert [row.state for row in rows] == ['finished', 'finished']
+  assert (tmp_path / 'summary.csv').read_text().count(',finished,') == 2
+  said = capsys.readouterr().out
+  assert 'trial1: running' in said
+  assert 'failed' not in said
 
 
 def test_a_sampler_keeps_to_its_metric(tmp_path):

@@ -1,6 +1,7 @@
 """Has the trials of a sweep run, and watches them."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from . import trials
 from .plan import Trial
 from .screen import Screen
 from .stopping import Stopper
-from .table import Metric, Row, failures, read_row
+from .table import Metric, Row, failures, read_row, write_csv
 
 _POLL_SECONDS = 1.0
 
@@ -100,8 +101,7 @@ class Driver:
     Raises:
       ConfigError: the first of them to run can't be run; no other is started then.
     """
-    known = self._source.known()
-    self._rows = {t.name: read_row(self._root, t, self._metric) for t in known}
+    self._rows = {trial.name: self._queued(trial) for trial in self._source.known()}
     if self._stopper:
       self._stopper.pass_over(self._curves())
     exhausted, passed = False, self._any_has_begun()
@@ -121,8 +121,14 @@ class Driver:
         self._check_first(ended)
     return list(self._rows.values())
 
+  def _queued(self, trial: Trial) -> Row:
+    """Reads how a trial stands; one that failed waits to be tried again."""
+    row = read_row(self._root, trial, self._metric)
+    failed = row.state == 'failed'
+    return dataclasses.replace(row, state='waiting', reason='') if failed else row
+
   def _begin(self, trial: Trial) -> None:
-    row = self._rows[trial.name] = read_row(self._root, trial, self._metric)
+    row = self._rows[trial.name] = self._queued(trial)
     if row.state in ('finished', 'stopped'):
       self._source.tell(row)
     else:
@@ -152,7 +158,9 @@ class Driver:
       if lost:
         trials.note_failure(self._job(self._running[name]), lost)
     for name, trial in self._running.items():
-      self._rows[name] = read_row(self._root, trial, self._metric)
+      # What waits has nothing new to read, and may have failed before.
+      if name in ended or trials.record(self._root, name)['state'] == 'running':
+        self._rows[name] = read_row(self._root, trial, self._metric)
     for name in ended:
       del self._running[name]
       self._source.tell(self._rows[name])
@@ -162,7 +170,10 @@ class Driver:
       finished = [n for n, row in self._rows.items() if row.state == 'finished']
       for name, why in self._stopper.losers(curves, running, finished).items():
         trials.request_stop(self._root, name, why)
-    self._screen.show(list(self._rows.values()))
+    rows = list(self._rows.values())
+    if ended:
+      write_csv(self._root, rows, self._metric)
+    self._screen.show(rows)
 
 
 @contextlib.contextmanager

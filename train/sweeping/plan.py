@@ -158,6 +158,12 @@ def check_folder(root: str, names: Iterable[str] = ()) -> None:
     )
 
 
+def check_begun(root: str, names: Iterable[str] = ()) -> None:
+  """Refuses a folder in which no sweep, and none of its trials, has begun."""
+  if not any(os.path.exists(os.path.join(root, n)) for n in ('sweep.json', *names)):
+    raise ConfigError(f'--workdir: {root!r} holds no trial of this sweep')
+
+
 def remember(
   root: str, config: ConfigDict, trials: Iterable[Trial] = (), space: str = ''
 ) -> str:

@@ -2,9 +2,12 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from .table import Metric, Row, as_text, clock
+
+_BEST = 10  # rows of a table between lines
 
 
 class Screen:
@@ -13,10 +16,12 @@ class Screen:
   Args:
     metric: that trials are compared by.
     total: how many trials there will be.
+    table_seconds: elsewhere the best are told too, so often at most.
   """
 
-  def __init__(self, metric: Metric, total: int) -> None:
-    self._metric, self._total = metric, total
+  def __init__(self, metric: Metric, total: int, table_seconds: float = 600) -> None:
+    self._metric, self._total, self._table_seconds = metric, total, table_seconds
+    self._told = time.monotonic()
     self._states: dict[str, str] = {}
     self._drawn = 0
 
@@ -25,6 +30,8 @@ class Screen:
     if sys.stdout.isatty():
       self._draw(rows)
       return
+    ended = self._ended(rows)
+    news = False
     for row in rows:
       state, name = row.state, row.trial.name
       before = self._states.get(name)
@@ -36,7 +43,11 @@ class Screen:
         parts.append(f'{self._metric.name} {row.best[1]:.4f} at step {row.best[0]}')
       parts += [row.reason] if row.reason else []
       parts += [clock(row.seconds)] if state != 'running' else []
-      print(f'[{self._ended(rows)}/{self._total}] {", ".join(parts)}', flush=True)
+      print(f'[{ended}/{self._total}] {", ".join(parts)}', flush=True)
+      news = news or state != 'running'
+    if news and time.monotonic() - self._told >= self._table_seconds:
+      print(as_text(rows, self._metric, limit=_BEST), flush=True)
+      self._told = time.monotonic()
 
   def clear(self) -> None:
     """Takes the table away."""
