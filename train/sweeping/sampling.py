@@ -132,7 +132,7 @@ def _distributions(space: Any, optuna: Any) -> dict[str, Any]:
     elif isinstance(one, Choice):
       if len(_by_name(one)) < len(one.values):
         raise ConfigError(
-          f'space(): {key!r}: {one.values}; expected values that are written differently'
+          f'space(): {key!r}: {one.values}; expected values that differ in writing'
         )
       distributions[key] = optuna.CategoricalDistribution(list(_by_name(one)))
     else:
