@@ -98,6 +98,8 @@ def test_a_trial_is_named_by_its_overrides_in_whatever_order():
   assert _trial({'model.filters': [8, 16]}).name == 'filters=8-16'
   assert _trial({'model.name': 'lenet5'}).name == 'model.name=lenet5'
   assert _trial({}).name == 'default'
+  several = {'model.remat': ('stage1', 'stage2')}
+  assert plan.name_of(several, ['model.remat']) == 'remat=stage1-stage2'
 
 
 def test_names_are_of_folders_and_tell_trials_apart():
@@ -118,6 +120,9 @@ def test_names_are_of_folders_and_tell_trials_apart():
   ('overrides', 'said'),
   [
     ({'optimizer.learning_rat': 1.0}, "did you mean 'config.optimizer.learning_rate'"),
+    ({'seed': True}, "'seed': True; expected a value of type int"),
+    ({'ema_decay': False}, "'ema_decay': False; expected a value of type float"),
+    ({'optimizer.learning_rate': math.nan}, "'optimizer.learning_rate': nan; expected"),
     ({'seed': 1.5}, "'seed': 1.5; expected a value of type int"),
     ({'optimizer.nesterov': 'yes'}, 'expected a value of type bool'),
     ({'optimizer': 3}, "'optimizer' is a part of the config"),

@@ -120,6 +120,10 @@ def test_a_sampler_that_learns_comes_nearer_than_chance(tmp_path):
     (None, r'space\(\) returned None'),
     ({'seed': (1, 2)}, r"'seed': \(1, 2\); expected sweeps\.uniform"),
     ({'sead': sweeps.choice([1])}, 'unknown key config.sead'),
+    (
+      {'frozen': sweeps.choice(['1', 1])},
+      "'frozen': .*expected values that differ",
+    ),
     ({'seed': sweeps.uniform(0, 1)}, "'seed': .*expected a value of type int"),
   ],
 )

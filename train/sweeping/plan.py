@@ -60,6 +60,10 @@ def make_trial(overrides: Any, config: ConfigDict, common: Mapping[str, Any]) ->
         f'{", ".join(f"{key}.{k}" for k in keys(before))}'
       )
     try:
+      if isinstance(value, bool) and not isinstance(before, bool | None):
+        raise TypeError  # to Python a number, to who wrote it a mistake
+      if value != value:
+        raise ValueError('nan')
       typed.update_from_flattened_dict({key: value})
     except (TypeError, ValueError) as e:
       raise ConfigError(
@@ -108,8 +112,10 @@ def name_of(overrides: Mapping[str, Any], known: Sequence[str]) -> str:
   for key, value in overrides.items():
     leaf = key.rpartition('.')[2]
     several = isinstance(value, tuple) and all(
-      isinstance(v, int | float) and v >= 0 for v in value
-    )
+      re.fullmatch(r'\w+', v, re.ASCII) if isinstance(v, str)
+      else isinstance(v, int | float) and v >= 0
+      for v in value
+    )  # fmt: skip
     shown = '-'.join(map(str, value)) if several else str(value)
     words.append(f'{leaf if leaves.count(leaf) == 1 else key}={shown}')
   name = ','.join(words) or 'default'

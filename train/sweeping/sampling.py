@@ -130,6 +130,10 @@ def _distributions(space: Any, optuna: Any) -> dict[str, Any]:
     if isinstance(one, Uniform):
       distributions[key] = optuna.FloatDistribution(one.low, one.high, log=one.log)
     elif isinstance(one, Choice):
+      if len(_by_name(one)) < len(one.values):
+        raise ConfigError(
+          f'space(): {key!r}: {one.values}; expected values that differ in writing'
+        )
       distributions[key] = optuna.CategoricalDistribution(list(_by_name(one)))
     else:
       raise ConfigError(
