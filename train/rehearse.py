@@ -38,7 +38,7 @@ def main(config: ConfigDict) -> None:
   Raises:
     RunError: it does not fit, on all that was asked for.
   """
-  if not any(TOPOLOGY.value):
+  if not any(TOPOLOGY.value or ()):
     raise ConfigError('--topology: none; expected one or several, such as v5e:4x4')
   by_slice = FIND.value == 'slice'
   wanted = [topologies.parse(t, families=by_slice) for t in TOPOLOGY.value or ()]
