@@ -156,7 +156,10 @@ def find_batch(
     base: what it needs.
   """
   unit = base.size * config.accumulate_steps
-  tried: dict[int, Trial | None] = {}
+  known = Trial({'batch_size': base.batch_size}, base.needs, base)
+  tried: dict[int, Trial | None] = {
+    power: known for power in range(40) if unit << power == base.batch_size
+  }
 
   def fits(power: int) -> bool:
     if power not in tried:
