@@ -158,7 +158,9 @@ def find_batch(
   unit = base.size * config.accumulate_steps
   known = Trial({'batch_size': base.batch_size}, base.needs, base)
   tried: dict[int, Trial | None] = {
-    power: known for power in range(40) if unit << power == base.batch_size
+    power: known
+    for power in range(base.batch_size.bit_length())
+    if unit << power == base.batch_size
   }
 
   def fits(power: int) -> bool:
@@ -169,8 +171,8 @@ def find_batch(
     return trial is not None and trial.fits
 
   # Where a line through what is known so far says.
-  power = 0
-  while power < 40 and all(
+  power, examples = 0, len(dataset.splits['train'])
+  while unit << power + 1 <= examples and all(
     _needs(step, (unit << power + 1) / base.batch_size) <= base.limit
     for step in _steps(base)
   ):
