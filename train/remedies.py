@@ -156,7 +156,12 @@ def find_batch(
     base: what it needs.
   """
   unit = base.size * config.accumulate_steps
-  tried: dict[int, Trial | None] = {}
+  known = Trial({'batch_size': base.batch_size}, base.needs, base)
+  tried: dict[int, Trial | None] = {
+    power: known
+    for power in range(base.batch_size.bit_length())
+    if unit << power == base.batch_size
+  }
 
   def fits(power: int) -> bool:
     if power not in tried:
@@ -166,8 +171,8 @@ def find_batch(
     return trial is not None and trial.fits
 
   # Where a line through what is known so far says.
-  power = 0
-  while power < 40 and all(
+  power, examples = 0, len(dataset.splits['train'])
+  while unit << power + 1 <= examples and all(
     _needs(step, (unit << power + 1) / base.batch_size) <= base.limit
     for step in _steps(base)
   ):
