@@ -100,7 +100,7 @@ def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
     f'{row["limit"] / 2**30:.2f}',
     'yes' if max(row['training'], row['evaluation']) <= row['limit'] else '**no**',
     f'{row["flops"] / 1e9:,.2f} G',
-    '-' if least is None else f'{1e3 * least:,.3f} ms',
+    '-' if least is None else f'{1e3 * least:.3g} ms',
     '-' if sent is None else f'{sent / 2**20:,.2f}',
     f'{row["compiled_seconds"]:.0f}',
   ]
