@@ -10,6 +10,8 @@ is needed, but `pip install 'convscan[tpu]'` is.
 import argparse
 import json
 import pathlib
+import string
+import tempfile
 from typing import Any
 
 from convscan import data
@@ -21,8 +23,38 @@ ROWS = ROOT / 'benchmarks' / 'results' / 'rehearsals.json'
 OUT = ROOT / 'docs' / 'rehearsal.md'
 TOPOLOGIES = ('v5e:4x4', 'v5p:2x2x2')
 PACKAGES = ('jax', 'flax', 'libtpu')
-# They train on a person's own files, of any size.
-OWN_DATA = {'image_folder', 'series_csv', 'text_file'}
+
+
+def write_images(path: pathlib.Path) -> None:
+  """Writes ten images of each of ten classes."""
+  from PIL import Image
+
+  for i in range(100):
+    folder = path / f'class{i % 10}'
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (160, 160), (2 * i, 0, 0)).save(folder / f'{i}.png')
+
+
+def write_series(path: pathlib.Path) -> None:
+  """Writes a thousand hours of seven series."""
+  names = [f'series{i}' for i in range(7)]
+  rows = [f'{t},' + ','.join(str((t * (i + 3)) % 24) for i in range(7))
+          for t in range(1000)]  # fmt: skip
+  path.write_text('\n'.join([','.join(['hour', *names]), *rows]) + '\n')
+
+
+def write_text(path: pathlib.Path) -> None:
+  """Writes a text of a hundred characters, several times."""
+  path.write_text(string.printable * 200)
+
+
+# Configs for a person's own files: what writes an example of them, its name, and what
+# the config is to know of it.
+OWN_DATA = {
+  'image_folder': (write_images, 'photos', {}),
+  'series_csv': (write_series, 'series.csv', {'data.time': 'hour'}),
+  'text_file': (write_text, 'book.txt', {}),
+}
 # What is too large to lie whole on every chip.
 SPLIT = {'wikitext103_lstm'}
 
@@ -55,14 +87,27 @@ HEADER = (
 )  # fmt: skip
 
 
-def rehearse(name: str, topology: topologies.Topology) -> dict[str, Any]:
-  """Returns the row of a config and a slice; where it can't be split so, why not."""
+def rehearse(
+  name: str, topology: topologies.Topology, folder: pathlib.Path
+) -> dict[str, Any]:
+  """Returns the row of a config and a slice; where it can't be split so, why not.
+
+  Args:
+    name: the config's.
+    topology: the slice.
+    folder: where to write what stands for a person's own files.
+  """
   from convscan.train import rehearsal
   from convscan.train.loop import build_dataset
   from convscan.train.machines import peak_flops
   from convscan.train.remedies import changed
 
   config = flags.load(flags.find(name))
+  if name in OWN_DATA:
+    write, file, told = OWN_DATA[name]
+    path = folder / file
+    write(path)
+    config = changed(config, {'data.path': str(path), **told})
   if name in SPLIT:
     count = len(topologies.devices(topology))
     config = changed(config, {'mesh.data': 1, 'mesh.fsdp': count})
@@ -116,9 +161,8 @@ def page(kept: dict[str, Any], table: Any) -> str:
       else:
         cells.append(line(name, where, row))
   notes.append(
-    f'- {", ".join(sorted(OWN_DATA))}: they train on files of yours, whose size sets '
-    'that of the model; `python -m convscan.train.rehearse` takes the same overrides '
-    'as the training.'
+    f'- {", ".join(sorted(OWN_DATA))} train on files of yours. Here these are made up: '
+    'ten classes of images, seven series, a text of a hundred characters.'
   )
   return PAGE.format(
     split=f'but {", ".join(sorted(SPLIT))} is split over all chips',
@@ -132,7 +176,7 @@ def page(kept: dict[str, Any], table: Any) -> str:
 def main() -> None:
   """Rehearses, and writes after each config and slice."""
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-  shipped = [name for name in flags.shipped() if name not in OWN_DATA]
+  shipped = [*flags.shipped()]
   parser.add_argument('--configs', nargs='*', default=[], choices=shipped)
   parser.add_argument('--topologies', nargs='*', default=TOPOLOGIES)
   parser.add_argument('--rows', type=pathlib.Path, default=ROWS)
@@ -153,7 +197,8 @@ def main() -> None:
     for topology in wanted:
       if str(topology) in rows and not arguments.configs:
         continue
-      rows[str(topology)] = rehearse(name, topology)
+      with tempfile.TemporaryDirectory() as folder:
+        rows[str(topology)] = rehearse(name, topology, pathlib.Path(folder))
       kept |= {'versions': versions(PACKAGES), 'machine': machine()}
       arguments.rows.write_text(json.dumps(kept, indent=1, sort_keys=True) + '\n')
       arguments.out.write_text(page(kept, table))
