@@ -37,8 +37,9 @@ is `data.build('birds:load', count=500)` and, in a config,
 `config.data = ConfigDict({'name': 'birds:load', 'data_dir': '', 'count': 500})`; and
 `python -m convscan.data.describe birds:load --count=500` shows it. `Dataset` explains
 what each task's examples are, and `build` compares the first of each split with that.
-An example that can't be read raises a `DataError`, which says why and where: it ends a
-run or, by `config.on_bad_example`, is left out and counted. Reader processes
+An example that can't be read raises a `DataError`, which says why: it ends a run or, by
+`config.on_bad_example`, is left out and counted, and so does one whose target is none
+of the classes. Reader processes
 (`config.num_reader_workers`) get the sources pickled: what they read they had better
 open when it is asked for.
 
@@ -57,6 +58,7 @@ from .check import check
 from .dataset import Dataset, Example, Source
 from .declared import declaring
 from .errors import DataError
+from .guarded import guard
 from .imported import is_function, load_function
 from .pipeline import eval_batches, train_batches
 from .skipping import skip_bad
@@ -158,7 +160,7 @@ def build(
   load = loader(name, data_dir)
   for option in options:
     check_known(f'option of {name}', option, inspect.signature(load).parameters)
-  return check(load(data_dir=data_dir, **options))
+  return guard(check(load(data_dir=data_dir, **options)))
 
 
 def declare(

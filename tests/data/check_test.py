@@ -40,6 +40,7 @@ def test_what_is_promised_passes(task):
 
 def test_what_may_be_passes():
   check(of('classification', targets=array(F, 2)))  # shares
+  check(of('classification', targets=array(I) + 255, weights=array(F)))  # not counted
   check(of('classification', inputs=array(F, 9, 2), lengths=np.array(9, I)))
   long = of('tagging').splits['train'][0]
   longer = {k: np.zeros(50, v.dtype) for k, v in long.items()}
