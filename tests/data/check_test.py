@@ -66,8 +66,16 @@ def test_what_may_be_passes():
       {'targets': array(np.int64)},
       r'targets are int64 \[\]; expected a class, int32 \[\] for a classification',
     ),
-    ('classification', {'targets': np.array(2, I)}, r'are 2; expected a class, 0 to 1'),
-    ('classification', {'targets': np.array(-1, I)}, r'are -1; expected a class, 0 to'),
+    (
+      'classification',
+      {'targets': np.array(2, I), 'weights': np.array(1, F)},
+      r'are 2; expected a class, 0 to 1',
+    ),
+    (
+      'classification',
+      {'targets': np.array(-1, I), 'weights': np.array(1, F)},
+      r'are -1; expected a class, 0 to',
+    ),
     (
       'classification',
       {'targets': array(F, 3)},
