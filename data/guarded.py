@@ -78,8 +78,11 @@ class Guarded:
     return len(self._source)
 
   def __getitem__(self, index: int) -> Example:
+    return self._checked(self._read(index), index)
+
+  def _read(self, index: int) -> Example:
     try:
-      example = self._source[index]
+      return self._source[index]
     except BadExample:  # of a source that this one is made of
       raise
     except DataError as e:
@@ -87,18 +90,18 @@ class Guarded:
     except Exception as e:
       add_note(e, index, self._split, self._name)
       raise
-    return self._checked(example, index)
 
   def get_batch(self, indices: np.ndarray) -> Example:
     """Returns the examples at `indices [batch]`, stacked."""
     get_batch = getattr(self._source, 'get_batch', None)
     if get_batch is None:
-      return stack([self[int(index)] for index in indices], indices)
+      batch = stack([self._read(int(index)) for index in indices], indices)
+      return self._checked(batch, indices)  # once, which is faster than one by one
     try:
-      batch: Example = get_batch(indices)
+      batch = get_batch(indices)
     except Exception:
       for index in indices:
-        self[int(index)]  # raises what says which and why
+        self._read(int(index))  # raises what says which and why
       raise
     return self._checked(batch, indices)
 

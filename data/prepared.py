@@ -148,7 +148,7 @@ def _folder(
   builder_class: Callable[..., Any], data_dir: str | os.PathLike[str] | None
 ) -> str:
   """Returns where TFDS keeps what a builder makes, which it reads to make one."""
-  made = functools.partial(builder_class)
+  made: Any = functools.partial(builder_class)
   config = made.keywords.get('config')
   names = [made.func.name, *([getattr(config, 'name', config)] if config else [])]
   return os.path.join(root(data_dir), *names, str(made.func.VERSION))
