@@ -40,8 +40,9 @@ runs code: any module is imported and any function of it called, with the option
 open nobody's config that has one unless you trust it; `convscan.train.evaluate`, which
 reads a run's, does so only by `--allow_code`. `Dataset` explains
 what each task's examples are, and `build` compares the first of each split with that.
-An example that can't be read raises a `DataError`, which says why and where: it ends a
-run or, by `config.on_bad_example`, is left out and counted. Reader processes
+An example that can't be read raises a `DataError`, which says why: it ends a run or, by
+`config.on_bad_example`, is left out and counted, and so does one whose target is none
+of the classes. Reader processes
 (`config.num_reader_workers`) get the sources pickled: what they read they had better
 open when it is asked for.
 
@@ -60,6 +61,7 @@ from .check import check
 from .dataset import Dataset, Example, Source
 from .declared import declaring
 from .errors import DataError
+from .guarded import guard
 from .imported import (
   is_function,
   load_function,
@@ -169,7 +171,7 @@ def build(
   if not takes_any_option(load):
     for option in options:
       check_known(f'option of {name}', option, inspect.signature(load).parameters)
-  return check(load(data_dir=data_dir, **options))
+  return guard(check(load(data_dir=data_dir, **options)))
 
 
 def declare(

@@ -7,6 +7,7 @@ import numpy as np
 
 from .dataset import Dataset, Example
 from .errors import DataError
+from .guarded import add_note
 
 # How many axes the targets of a task have. In the last two the last one is of numbers.
 _AXES = {
@@ -61,6 +62,9 @@ def check(dataset: Dataset) -> Dataset:
       example = source[0]
     except DataError:
       continue
+    except Exception as e:
+      add_note(e, 0, split, dataset.name)
+      raise
     _check_example(where, dataset, example)
     first = first or example
     names = dataset.names.get(split)
@@ -133,16 +137,17 @@ def _check_example(where: str, dataset: Dataset, example: Example) -> None:
       f'a class, int32 {list(shape)}'
       + (', for each of the inputs' if axes else ' for a classification'),
     )
-    wrong = targets[(targets < 0) | (targets >= count)]
-    if wrong.size:
-      raise ValueError(
-        f'{where}: targets are {wrong.flat[0]}; expected a class, 0 to {count - 1}'
-      )
   expect(
     weights.dtype == np.float32 and weights.shape == shape,
     'weights',
     f'one for each target, float32 {list(shape)}',
   )
+  if targets.dtype == np.int32:
+    wrong = targets[((targets < 0) | (targets >= count)) & (weights > 0)]
+    if wrong.size:
+      raise ValueError(
+        f'{where}: targets are {wrong.flat[0]}; expected a class, 0 to {count - 1}'
+      )
   if task == 'forecasting':
     expect(
       inputs.ndim == 2 and inputs.shape[1] >= count,

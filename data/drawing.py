@@ -101,7 +101,7 @@ def _images(dataset: Dataset, examples: list[Example]) -> Figure:
       row, column = divmod(index, _COLUMNS)
       top = (row * len(kinds) + k) * height
       axes = grid[top, column]
-      image = _visible(example['inputs'])
+      image = visible(example['inputs'])
       axes.imshow(image, cmap='gray' if image.ndim == 2 else None)
       axes.set_title(_title(dataset, example), fontsize=9)
       if changed and not column:
@@ -121,12 +121,20 @@ def _images(dataset: Dataset, examples: list[Example]) -> Figure:
   return figure
 
 
-def _visible(image: np.ndarray) -> np.ndarray:
-  """Returns an image in 0 to 1, without an axis of one channel."""
+def visible(image: np.ndarray) -> np.ndarray:
+  """Returns an image as one draws it: in 0 to 1, in grey or red, green and blue.
+
+  Args:
+    image: `[height, width, channels]`; of three channels and more the first three are
+      these colours, and of two their mean is drawn.
+
+  >>> visible(np.array([[[-2.0], [2.0]]]))
+  array([[0., 1.]])
+  """
   low, high = float(image.min()), float(image.max())
   if low < 0 or high > 1:  # normalised
     image = (image - low) / max(high - low, 1e-6)
-  return image[..., 0] if image.shape[-1] == 1 else image[..., :3]
+  return image[..., :3] if image.shape[-1] > 2 else image.mean(-1)
 
 
 def _series(dataset: Dataset, examples: list[Example]) -> Figure:

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from .dataset import Dataset
 from .errors import DataError
-from .prepared import open_prepared, root
+from .prepared import open_prepared, readable, root
 from .supervised import opener
 
 _NAME = r'(?P<name>\w+)(?:/(?P<config>[^/:]+))?(?::(?P<version>[\d.]+))?'
@@ -48,7 +48,8 @@ def find(
     what = '' if not near or near[0] in known else ', a set of TFDS'
     hint = f' Did you mean {near[0]!r}{what}?' if near else ''
     raise ValueError(f'unknown dataset: {name!r}.{hint} Known: {", ".join(known)}')
-  builder = tfds.builder_from_directory(folder)
+  with readable(folder):
+    builder = tfds.builder_from_directory(folder)
   stored = builder.info.file_format.value
   if stored != 'array_record':
     raise DataError(

@@ -9,6 +9,33 @@ class DataError(Exception):
   """
 
 
+class DamagedRecord(DataError):
+  """A record of a prepared set that can't be read."""
+
+
+class BadExample(DataError):
+  """An example that can't be used.
+
+  Args:
+    where: the dataset, its split and the example.
+    reason: what is wrong with it.
+
+  >>> print(BadExample('birds, train: example 5', 'target 2; expected 0 to 1'))
+  birds, train: example 5: target 2; expected 0 to 1. config.on_bad_example=skip \
+leaves such out
+  """
+
+  def __init__(self, where: str, reason: str):
+    super().__init__(where, reason)  # both, so that it can be pickled
+    self.where, self.reason = where, reason
+
+  def __str__(self) -> str:
+    end = '' if self.reason.endswith('.') else '.'
+    return (
+      f'{self.where}: {self.reason}{end} config.on_bad_example=skip leaves such out'
+    )
+
+
 def damaged(path: str, error: object) -> DataError:
   """Returns the error of a file that was fetched and can't be read.
 

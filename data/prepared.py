@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import json
 import os
 import shlex
 import sys
@@ -11,10 +12,11 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
+from google.protobuf import json_format
 
 from .declared import Repeated, is_declaring
 from .download import File, fetch
-from .errors import DataError
+from .errors import DamagedRecord, DataError
 from .locks import lock
 
 # The folders of the sets that were opened, for the command that says where they are.
@@ -58,7 +60,8 @@ def open_splits(
   make: Callable[[], Any] = _quiet()(
     functools.partial(builder_class, data_dir=data_dir, file_format='array_record')
   )
-  builder = make()
+  with readable(_folder(builder_class, data_dir)):
+    builder = make()
   path = builder.data_path
   how = command(name or builder.name, data_dir)
   if not path.exists() and files and is_declaring():
@@ -92,7 +95,7 @@ def open_prepared(
   try:
     sources = builder.as_data_source(decoders=raw or None)
   except RuntimeError as e:
-    raise _damaged(f'{builder.data_path}: it', e) from e
+    raise DataError(_damaged(f'{builder.data_path}: it', e)) from e
   folder = str(builder.data_path)
   opened[folder] = None
   return builder.info, {k: _Records(source, folder, k) for k, source in sources.items()}
@@ -112,18 +115,43 @@ class _Records(Sequence[dict[str, Any]]):
     try:
       return self._source[index]
     except RuntimeError as e:
-      raise _damaged(self.where(index), e) from e
+      raise DamagedRecord(_damaged(self.where(index), e)) from e
 
   def where(self, index: int) -> str:
     """Says where a record lies, for messages."""
     return f'{self._folder}: record {index} of {self._split!r}'
 
 
-def _damaged(where: str, error: Exception) -> DataError:
-  return DataError(
+def _damaged(where: str, error: object) -> str:
+  return (
     f'{where} is damaged or missing: {error}. Remove that folder, and the set is '
     'prepared anew'
   )
+
+
+@contextlib.contextmanager
+def readable(folder: str | os.PathLike[str]) -> Iterator[None]:
+  """Says that what TFDS can't read, of a builder it makes, is in this folder."""
+  try:
+    yield
+  except (
+    json_format.ParseError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    AssertionError,  # another set's, or nobody's
+  ) as e:
+    what = ' '.join(str(e).split()).rstrip('.')
+    raise DataError(_damaged(f'{folder}: dataset_info.json', what)) from e
+
+
+def _folder(
+  builder_class: Callable[..., Any], data_dir: str | os.PathLike[str] | None
+) -> str:
+  """Returns where TFDS keeps what a builder makes, which it reads to make one."""
+  made: Any = functools.partial(builder_class)
+  config = made.keywords.get('config')
+  names = [made.func.name, *([getattr(config, 'name', config)] if config else [])]
+  return os.path.join(root(data_dir), *names, str(made.func.VERSION))
 
 
 def root(data_dir: str | os.PathLike[str] | None) -> str:

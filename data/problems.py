@@ -5,7 +5,7 @@ import logging
 from .errors import DataError
 
 _log = logging.getLogger(__name__)
-_SHOWN = 3
+_SHOWN, _FEW = 3, 5  # of many, and all of a few
 
 
 class Problems:
@@ -43,9 +43,11 @@ such out
   def report(self) -> None:
     """Logs how many were left out, and the first few."""
     if self._found:
-      first = '; '.join(f'{k}: {v}' for k, v in [*self._found.items()][:_SHOWN])
-      rest = len(self._found) - _SHOWN
+      count = len(self._found)
+      shown = count if count <= _FEW else _SHOWN
+      first = '; '.join(f'{k}: {v}' for k, v in [*self._found.items()][:shown])
+      rest = count - shown
       _log.warning(
         '%s: left out %d: %s%s',
-        self._path, len(self._found), first, f'; and {rest} more' if rest > 0 else '',
+        self._path, count, first, f'; and {rest} more' if rest > 0 else '',
       )  # fmt: skip

@@ -8,7 +8,7 @@ from .dataset import Dataset, Example, Source
 from .errors import DataError
 
 # The tasks that have a target for each step of the inputs.
-_BY_STEP = ('tagging', 'language_model')
+BY_STEP = ('tagging', 'language_model')
 
 
 def read(source: Source, positions: np.ndarray) -> Example:
@@ -79,15 +79,13 @@ def leave_out_padding(dataset: Dataset, batch: Example, positions: np.ndarray) -
       f'example {positions[wrong[0]]} of {dataset.name} has a length of '
       f'{lengths[wrong[0]]}, but must have 1 to {steps}, the steps of its inputs'
     )
-  if dataset.task in _BY_STEP:
+  if dataset.task in BY_STEP:
     batch['weights'] = batch['weights'] * (np.arange(steps) < lengths[:, None])
 
 
 def shorten(dataset: Dataset, batch: Example, steps: int) -> Example:
   """Returns the batch with no more steps than these, which hold all of its lengths."""
-  by_step = (
-    ('inputs', 'targets', 'weights') if dataset.task in _BY_STEP else ('inputs',)
-  )
+  by_step = ('inputs', 'targets', 'weights') if dataset.task in BY_STEP else ('inputs',)
   return {
     name: array[:, :steps] if name in by_step else array
     for name, array in batch.items()

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 
 from .dataset import Dataset, Example, Source
-from .errors import DataError
+from .errors import BadExample, DataError
 from .reading import read, stack
 from .text import StreamWindows
 
@@ -86,7 +86,7 @@ class Skipping:
       except DataError as e:
         bad.append(e)
     if good is None or 2 * len(bad) > len(tried):
-      first = f', such as {bad[0]}' if bad else ''
+      first = f', such as {_why(bad[0])}' if bad else ''
       raise DataError(
         f"{self._name}: {len(bad)} of {len(tried)} examples can't be read; expected "
         f'half or more to be good{first}'
@@ -123,7 +123,11 @@ class Skipping:
       try:
         self._source[index]
       except DataError as e:
-        _log.warning('%s: left out example %d: %s', self._name, index, e)
+        _log.warning('%s: left out example %d: %s', self._name, index, _why(e))
+
+
+def _why(error: DataError) -> str:
+  return error.reason if isinstance(error, BadExample) else str(error)
 
 
 def log_skipped(source: Source, batch: Example, positions: np.ndarray) -> None:

@@ -127,7 +127,7 @@ class Table:
     """Says what a cell holds."""
     value = self.columns[name][row].as_py()
     nothing = value is None or value == '' or value != value
-    return f'column {name!r} is {"missing" if nothing else repr(value)}'
+    return f'column {name!r} is {"empty" if nothing else repr(value)}'
 
 
 def read_table(

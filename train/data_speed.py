@@ -53,32 +53,50 @@ def read_speed(workdir: str) -> dict[str, float]:
   return {name: statistics.median(m[name] for m in lines) for name in names}
 
 
-def verdict(read: float, trained: float, waited: float, workers: int) -> str:
+def verdict(
+  read: float, trained: float, waited: float, workers: int, had: int, cores: int
+) -> str:
   """Says whether a run waits for data, and what to do.
 
   Args:
     read: examples a second, of batches without a model.
-    trained: examples a second, of the run.
+    trained: examples a second, of the run, its waiting included.
     waited: the share of its time that it waited for data.
-    workers: `config.num_reader_workers`.
+    workers: `config.num_reader_workers`, with which `read` was measured.
+    had: those of the run.
+    cores: of this machine.
 
-  >>> verdict(read=9000.0, trained=5000.0, waited=0.01, workers=0)
-  'It does not wait for data: reading is 1.8 times as fast as training.'
+  >>> verdict(read=9000.0, trained=4950.0, waited=0.01, workers=0, had=0, cores=2)
+  'It does not wait for data: reading is 1.8 times as fast as the step alone, 5,000 \
+examples a second.'
   """
-  times = f'reading is {read / trained:.1f} times as fast as training'
+  alone = trained / max(1 - waited, 0.01)
+  times = (
+    f'reading is {read / alone:.1f} times as fast as the step alone, {alone:,.0f} '
+    'examples a second'
+  )
+  more = min(max(2, 2 * workers), cores)
+  advice = (
+    f'Raise config.num_reader_workers from {workers} to {more}; this machine has '
+    f'{cores} cores.'
+    if more > workers
+    else f'More than {workers} reader workers gain nothing, since this machine has '
+    f'{cores} cores: it takes more of these, or examples that cost less to make.'
+  )
+  if had != workers:
+    said = f'That run had {had} reader workers. With {workers}, {times}.'
+    return said if read >= alone else f'{said} {advice}'
   if waited <= _LITTLE:
     return f'It does not wait for data: {times}.'
-  more = max(2, 2 * workers)
-  return (
-    f'It waits for data, {waited:.0%} of its time: {times}. Raise '
-    f'config.num_reader_workers from {workers} to {more}; this machine has '
-    f'{os.cpu_count()} cores.'
-  )
+  return f'It waits for data, {waited:.0%} of its time: {times}. {advice}'
 
 
 def main(config: ConfigDict, workdir: str | None, seconds: float) -> None:
   """Measures and prints."""
+  from .workdir import read_config
+
   logged: Any = read_speed(workdir) if workdir else None
+  had = read_config(workdir).num_reader_workers if workdir else 0
   rate, workers = measure(config, seconds), config.num_reader_workers
   print(
     f'reading   {rate:12,.0f} examples a second, '
@@ -90,7 +108,8 @@ def main(config: ConfigDict, workdir: str | None, seconds: float) -> None:
     print(
       f'training  {trained:12,.0f} examples a second, {waited:.0%} waiting for data'
     )
-    print(verdict(rate, trained, waited, workers))
+    cores = os.cpu_count() or 1
+    print(verdict(rate, trained, waited, workers, had, cores))
 
 
 if __name__ == '__main__':

@@ -86,7 +86,8 @@ def blame(key: str, *others: str) -> Iterator[None]:
       last = full.rpartition('.')[2]
       if str(e).startswith(f'{last} is '):
         raise ConfigError(f'{full}{str(e).removeprefix(last)}') from e
-    raise ConfigError(f'{key}: {e}') from e
+    noted = ''.join(f' ({note})' for note in getattr(e, '__notes__', ()))
+    raise ConfigError(f'{key}: {e}{noted}') from e
 
 
 def choose(key: str, value: str, legal: Iterable[str]) -> str:

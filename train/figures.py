@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ..data.drawing import visible
+
 # How many images a figure of segments shows.
 NUM_IMAGES = 8
 
@@ -40,7 +42,7 @@ def curves(
       steps, values = zip(*points, strict=True)
       shown = 'training batches' if split == 'train' else f'{evaluated} split'
       axes.plot(steps, values, color=colour, lw=width, label=shown,
-                marker='o', ms=4 if split == 'eval' else 2)  # fmt: skip
+                marker='o', ms=6 if len(points) == 1 else 2 * width - 1)  # fmt: skip
       if split == 'eval':
         end = (steps[-1], values[-1])
         axes.annotate(f'{values[-1]:.4g}', end, xytext=(6, 0), va='center',
@@ -111,10 +113,7 @@ def segments(
     grid = figure.subplots(3, count, squeeze=False)
     for i, image in enumerate(images):
       pixels = np.asarray(image)
-      if pixels.shape[-1] == 3:
-        grid[0, i].imshow(pixels.clip(0, 1))
-      else:
-        grid[0, i].imshow(pixels.mean(-1), cmap='gray_r')
+      grid[0, i].imshow(visible(pixels), cmap='gray')
       for row, key in [(1, 'targets'), (2, 'predicted')]:
         labels = np.ma.masked_where(~counted[i], predictions[key][i] % 20)
         grid[row, i].imshow(labels, cmap=colours, vmin=0, vmax=20, interpolation='none')
@@ -217,11 +216,11 @@ def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
   filters, maps = np.asarray(kernel).mean(2)[..., :count], np.asarray(maps)
   limit = np.abs(filters).max()
   with matplotlib.rc_context(STYLE | {'axes.grid': False}):
-    figure = Figure(figsize=(1.6 + count * 0.8, 2.6), layout='constrained')
+    figure = Figure(figsize=(1.6 + count * 0.8, 2.8), layout='constrained')
     panels: Any = figure.subfigures(1, 2, width_ratios=[2, count])
     left, right = panels
     axes = left.subplots()
-    axes.imshow(np.asarray(image).mean(-1), cmap='gray_r')
+    axes.imshow(visible(np.asarray(image)), cmap='gray')
     axes.set_title('the image', fontsize=10)
     grid = right.subplots(2, count, squeeze=False)
     for i in range(count):
@@ -232,7 +231,7 @@ def first_layer(folder: str, image: Any, kernel: Any, maps: Any) -> str:
     grid[1, 0].set_ylabel('feature map', fontsize=10)
     right.suptitle(
       f'first layer: {count} of {kernel.shape[-1]} filters '
-      '(red positive, blue negative), and what each gives on the image',
+      '(red positive, blue negative),\nand what each gives on the image',
       fontsize=10,
     )
     for ax in [axes, *grid.flat]:

@@ -13,6 +13,7 @@ import ml_collections
 import numpy as np
 
 from .. import data
+from ..data.errors import DamagedRecord, DataError
 from . import sequences
 from . import workdir as workdirs
 from .checkpoint import Checkpoints, latest_step, restore_newest
@@ -245,8 +246,19 @@ def build_dataset(
     build: `data.build`, or `data.declare`, which does without its files.
   """
   options = {k: v for k, v in config.data.items() if k not in ('name', 'data_dir')}
-  with blame('config.data', *(f'config.data.{k}' for k in config.data)):
-    dataset = build(config.data.name, data_dir=config.data.data_dir or None, **options)
+  skip = config.on_bad_example == 'skip'
+  try:
+    with blame('config.data', *(f'config.data.{k}' for k in config.data)):
+      dataset = build(
+        config.data.name, data_dir=config.data.data_dir or None, **options
+      )
+  except DamagedRecord as e:
+    if not skip:
+      raise
+    raise DataError(
+      f'{e}. {config.data.name!r} is read whole when it is opened, so that '
+      "config.on_bad_example='skip' leaves nothing of it out"
+    ) from e
   if dataset.task != config.task:
     raise ConfigError(
       f'config.task: {config.task!r}; the dataset {config.data.name!r} is for '
@@ -259,7 +271,7 @@ def build_dataset(
       f'config.eval_split: {config.eval_split!r}; expected {" or ".join(legal)}, the '
       f'splits of {config.data.name!r} that are not trained on'
     )
-  return data.skip_bad(dataset) if config.on_bad_example == 'skip' else dataset
+  return data.skip_bad(dataset) if skip else dataset
 
 
 def make_batches(config: ml_collections.ConfigDict, dataset: Any) -> Any:

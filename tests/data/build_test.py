@@ -1,5 +1,6 @@
 """The table of datasets, and preparation that survives company and death."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from convscan import data
-from convscan.data.builders import digits, pydoc_topics
+from convscan.data.builders import digits, imagenette, pydoc_topics
 
 # The sets that ship with what is installed.
 LOCAL = (
@@ -132,3 +133,29 @@ def test_a_set_prepared_by_another_since_we_looked_is_read(tmp_path, monkeypatch
 
   monkeypatch.setattr(pydoc_topics.PydocTopics, '__init__', overtaken)
   assert len(data.build('pydoc_topics', data_dir=tmp_path).classes) > 100
+
+
+@pytest.mark.parametrize('content', ['{"name": "dig', '', '[]', '{"name": 3}'])
+def test_damage_in_what_is_known_of_a_set_is_an_error_of_a_line(content, tmp_path):
+  data.build('digits', data_dir=tmp_path)
+  (info,) = tmp_path.glob('digits/*/dataset_info.json')
+  info.write_text(content)
+  message = rf'^{info.parent}: dataset_info\.json is damaged or missing: .*\. Remove th'
+  # Ours, and as one of TFDS's, where none says which set it should be.
+  for name in ('digits', 'digits:1.0.0')[: 1 if content == '[]' else 2]:
+    with pytest.raises(data.DataError, match=message) as caught:
+      data.build(name, data_dir=tmp_path)
+    assert '\n' not in str(caught.value)
+  shutil.rmtree(info.parent)
+  data.build('digits', data_dir=tmp_path)
+
+
+def test_damage_in_what_is_known_of_a_set_with_configurations(tmp_path):
+  version = imagenette.Imagenette.VERSION
+  folder = tmp_path / f'imagenette/160px/{version}'
+  folder.mkdir(parents=True)
+  (folder / 'dataset_info.json').write_text('no')
+  with pytest.raises(
+    data.DataError, match=rf'^{folder}: dataset_info\.json is damaged'
+  ):
+    data.build('imagenette', data_dir=tmp_path)

@@ -40,6 +40,7 @@ def test_what_is_promised_passes(task):
 
 def test_what_may_be_passes():
   check(of('classification', targets=array(F, 2)))  # shares
+  check(of('classification', targets=array(I) + 255, weights=array(F)))  # not counted
   check(of('classification', inputs=array(F, 9, 2), lengths=np.array(9, I)))
   long = of('tagging').splits['train'][0]
   longer = {k: np.zeros(50, v.dtype) for k, v in long.items()}
@@ -65,8 +66,16 @@ def test_what_may_be_passes():
       {'targets': array(np.int64)},
       r'targets are int64 \[\]; expected a class, int32 \[\] for a classification',
     ),
-    ('classification', {'targets': np.array(2, I)}, r'are 2; expected a class, 0 to 1'),
-    ('classification', {'targets': np.array(-1, I)}, r'are -1; expected a class, 0 to'),
+    (
+      'classification',
+      {'targets': np.array(2, I), 'weights': np.array(1, F)},
+      r'are 2; expected a class, 0 to 1',
+    ),
+    (
+      'classification',
+      {'targets': np.array(-1, I), 'weights': np.array(1, F)},
+      r'are -1; expected a class, 0 to',
+    ),
     (
       'classification',
       {'targets': array(F, 3)},

@@ -241,15 +241,16 @@ def test_a_bad_file_is_named_or_left_out_and_counted(name, tmp_path, caplog):
     assert _files(dataset, split) == _files(good, split)
 
 
-def test_many_bad_files_are_one_line(tmp_path, caplog):
+@pytest.mark.parametrize(('count', 'named'), [(5, 5), (6, 3)])
+def test_many_bad_files_are_one_line(count, named, tmp_path, caplog):
   _fill(tmp_path)
-  for i in range(5):
+  for i in range(count):
     (tmp_path / 'dogs' / f'bad{i}.jpg').write_bytes(b'')
   _open(tmp_path, on_bad='skip')
   (line,) = caplog.messages
-  assert 'left out 5: ' in line
-  assert line.count('dogs/bad') == 3
-  assert line.endswith('; and 2 more')
+  assert f'left out {count}: ' in line
+  assert line.count('dogs/bad') == named
+  assert line.endswith('; and 3 more') == (named < count)
 
 
 def test_damage_within_is_found_when_all_is_checked_else_when_its_turn_comes(tmp_path):

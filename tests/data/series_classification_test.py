@@ -120,7 +120,7 @@ def test_cells_missing_at_the_end_are_no_steps_if_said_so(tmp_path):
   lines = ['label,p,q,r', 'a,1,2,3', 'b,4,5,', 'a,6,,', 'b,7,8,9']
   path = _lines(tmp_path, *lines)
   with pytest.raises(
-    data.DataError, match=r"line 3: column 'r' is missing; expected a nu"
+    data.DataError, match=r"line 3: column 'r' is empty; expected a nu"
   ):
     _open(path)
   source = _open(
@@ -129,8 +129,8 @@ def test_cells_missing_at_the_end_are_no_steps_if_said_so(tmp_path):
   assert [int(e['lengths']) for e in _examples(source)] == [3, 2, 1, 3]
   assert source[2]['inputs'][:, 0].tolist() == [6, 0, 0]
   for row, message in [
-    ('b,4,,5', r"line 6: column 'q' is missing"),
-    ('b,,,', r"line 6: column 'p' is missing"),
+    ('b,4,,5', r"line 6: column 'q' is empty"),
+    ('b,,,', r"line 6: column 'p' is empty"),
     ('b,4,x,', r"line 6: column 'q' is 'x'"),
     ('b,4,5,x', r"line 6: column 'r' is 'x'"),
   ]:
@@ -176,7 +176,7 @@ def test_labels_that_can_not_be_are_named_or_skipped(tmp_path, caplog):
   assert _open(path, classes=('b', 'z', 'a')).classes == ('b', 'z', 'a')
   bad = _lines(tmp_path, *_wide([*WIDE, ('', *range(5))]), name='bad.csv')
   with pytest.raises(
-    data.DataError, match=r"line 22: column 'label' is missing; expected"
+    data.DataError, match=r"line 22: column 'label' is empty; expected"
   ):
     _open(bad)
   assert _open(bad, on_bad='skip').classes == ('a', 'b')
@@ -184,9 +184,9 @@ def test_labels_that_can_not_be_are_named_or_skipped(tmp_path, caplog):
 
 def test_bad_series_are_named_or_skipped_whole(tmp_path, caplog):
   for column, cell, message in [
-    (3, '', r"line 5: column 'x' is missing; expected a number"),
+    (3, '', r"line 5: column 'x' is empty; expected a number"),
     (1, 'up', r"line 5: column 'label' is 'up'; expected one label for series 's1'"),
-    (1, '', r"line 5: column 'label' is missing; expected one label for series"),
+    (1, '', r"line 5: column 'label' is empty; expected one label for series"),
   ]:
     rows = [*map(list, LONG)]
     assert rows[3][0] == rows[2][0] == 's1'
@@ -200,7 +200,7 @@ def test_bad_series_are_named_or_skipped_whole(tmp_path, caplog):
     assert sum(map(len, dataset.splits.values())) == 11
     assert 'left out 1: ' in caplog.messages[0]
   rows[3][0] = ''
-  with pytest.raises(data.DataError, match=r"line 5: column 'id' is missing"):
+  with pytest.raises(data.DataError, match=r"line 5: column 'id' is empty"):
     _open(_lines(tmp_path, *_long(rows)), series='id', on_bad='skip')
 
 

@@ -162,7 +162,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
 def test_a_category_that_is_missing_is_named(tmp_path):
   ids = pa.array([*'ab', ''] * 10).dictionary_encode()
   pq.write_table(pa.table({'id': ids, 'x': range(30)}), tmp_path / 'x.parquet')
-  with pytest.raises(data.DataError, match=r"row 3: column 'id' is missing"):
+  with pytest.raises(data.DataError, match=r"row 3: column 'id' is empty"):
     _plain(tmp_path / 'x.parquet', series='id')
 
 
@@ -193,21 +193,21 @@ def test_a_missing_cell_ends_a_window_when_it_is_skipped(tmp_path, caplog):
   rows[7] = ',49'
   path = _lines(tmp_path, 't,x', *rows)
   with pytest.raises(
-    data.DataError, match=r"x\.csv, line 9: column 't' is missing; expec"
+    data.DataError, match=r"x\.csv, line 9: column 't' is empty; expec"
   ):
     _plain(path)
   with caplog.at_level(logging.WARNING):
     source = _plain(path, on_bad='skip').splits['train']
   starts = [int(e['inputs'][0, 0]) for e in _examples(source)]
   assert starts == [0, 1, *range(8, 21 - 5)]
-  where = f"{path}, line 9: column 't' is missing; expected a number"
+  where = f"{path}, line 9: column 't' is empty; expected a number"
   assert caplog.messages == [f'{path}: left out 1: {where}']
 
 
 @pytest.mark.parametrize(
   ('row', 'message'),
   [
-    ('7,', r"line 9: column 'x' is missing; expected a number"),
+    ('7,', r"line 9: column 'x' is empty; expected a number"),
     ('7,NA', r"line 9: column 'x' is 'NA'; expected a number"),
     ('7,nan', r"line 9: column 'x' is 'nan'; expected a number"),
     ('7,1e999', r"line 9: column 'x' is '1e999'; expected a number"),
@@ -233,7 +233,7 @@ def test_a_bad_cell_of_parquet_is_named(tmp_path):
     {'x': [1.0, 2.0, None, *range(30)], 'y': [0.0, float('nan'), *range(31)]}
   )
   pq.write_table(table, tmp_path / 'x.parquet')
-  with pytest.raises(data.DataError, match=r"parquet, row 2: column 'y' is missing"):
+  with pytest.raises(data.DataError, match=r"parquet, row 2: column 'y' is empty"):
     _plain(tmp_path / 'x.parquet')
   starts = [e['inputs'][0, 0] for e in _examples(
     _plain(tmp_path / 'x.parquet', on_bad='skip').splits['train'])]  # fmt: skip
@@ -266,7 +266,7 @@ def test_rows_without_a_place_in_time_are_never_skipped(tmp_path):
   rows = [f'{i},{i * i}' for i in range(30)]
   options = {'time': 't', 'on_bad': 'skip'}
   for cell, message in [
-    ('', r"line 5: column 't' is missing"),
+    ('', r"line 5: column 't' is empty"),
     ('noon', r"line 5: column 't' is 'noon'; expected a number or a time as 2000-12"),
     ('nan', r"line 5: column 't' is 'nan'; expected a number or a time"),
     ('2', r"line 5: column 't' is '2', as in .*x\.csv, line 4; expected each time"),
@@ -275,7 +275,7 @@ def test_rows_without_a_place_in_time_are_never_skipped(tmp_path):
     with pytest.raises(data.DataError, match=message):
       _plain(path, **options)
   path = _lines(tmp_path, 't,x', *rows[:3], '9', *rows[4:])
-  with pytest.raises(data.DataError, match=r"line 5: column 't' is missing"):
+  with pytest.raises(data.DataError, match=r"line 5: column 't' is empty"):
     _plain(path, **options)
 
 

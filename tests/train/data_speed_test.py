@@ -1,6 +1,7 @@
 """The command that tells whether a run waits for data."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -39,7 +40,8 @@ def _config():
   return config
 
 
-def _run(folder, waited):
+def _run(folder, waited, workers=0):
+  (folder / 'config.json').write_text(json.dumps({'num_reader_workers': workers}))
   lines = [
     {'step': 1, 'train/loss': 2.0, 'perf/host_memory_gib': 1.0},
     *(
@@ -62,7 +64,40 @@ def test_it_measures_what_reading_takes(monkeypatch, tmp_path, capsys):
   assert 100 < rate < 1000  # never more than one each ms
   assert re.match(r'training +50 examples a second, 40% waiting for data', training)
   assert verdict.startswith('It waits for data, 40% of its time: reading is ')
-  assert 'Raise config.num_reader_workers from 0 to 2; this machine has' in verdict
+  # Of 0.6 of its time 50 a second are made: of all of it 83.
+  assert f'reading is {rate / (50 / 0.6):.1f} times as fast as the step al' in verdict
+  cores = os.cpu_count()
+  assert f'Raise config.num_reader_workers from 0 to {min(2, cores)}; this ' in verdict
+
+
+@pytest.mark.parametrize(
+  ('read', 'waited', 'workers', 'had', 'cores', 'said'),
+  [
+    (90, 0.5, 1, 1, 8, r'^It waits for data, 50% of its time: reading is 0\.9 times '
+     r'as fast as the step alone, 100 examples a second\. Raise .* from 1 to 2; .* 8'),
+    (90, 0.5, 3, 3, 4, r'Raise config\.num_reader_workers from 3 to 4; this machine'),
+    (90, 0.5, 2, 2, 2, r'second\. More than 2 reader workers gain nothing, since this '
+     r'machine has 2 cores: '),
+    (160, 0.05, 2, 2, 2, r'^It does not wait for data: reading is 3\.0 .* second\.$'),
+    (250, 0.5, 4, 0, 8, r'^That run had 0 reader workers\. With 4, reading is 2\.5 '
+     r'times as fast as the step alone, 100 examples a second\.$'),
+    (80, 0.5, 2, 0, 8, r'^That run had 0 .* With 2, reading is 0\.8 .* from 2 to 4;'),
+  ],
+)  # fmt: skip
+def test_what_is_said(read, waited, workers, had, cores, said):
+  assert re.search(
+    said,
+    data_speed.verdict(
+      read=read, trained=50, waited=waited, workers=workers, had=had, cores=cores
+    ),
+  )
+
+
+def test_a_run_with_other_workers_is_told_apart(tmp_path, capsys):
+  data_speed.main(_config(), _run(tmp_path, waited=0.4, workers=3), seconds=0.1)
+  said = capsys.readouterr().out
+  assert 'That run had 3 reader workers. With 0, reading is ' in said
+  assert 'It waits' not in said
 
 
 def test_a_run_that_does_not_wait_is_left_alone(tmp_path, capsys):

@@ -111,7 +111,7 @@ def test_a_forecast_follows_its_window(drawn: list[Figure]) -> None:
 
 
 def test_a_filter_stands_above_its_map(drawn: list[Figure]) -> None:
-  image = RNG.normal(size=(8, 8, 2))
+  image = RNG.uniform(size=(8, 8, 2))
   kernel, maps = RNG.normal(size=(3, 3, 2, 20)), RNG.normal(size=(6, 6, 20))
   figures.first_layer('', image, kernel, maps)
   expected = [
@@ -121,6 +121,30 @@ def test_a_filter_stands_above_its_map(drawn: list[Figure]) -> None:
   ]
   for got, want in zip(images(drawn[0].axes), expected, strict=True):
     np.testing.assert_allclose(got, want)
+
+
+def test_a_curve_of_one_point_is_seen(drawn: list[Figure]) -> None:
+  points: list[dict[str, Any]] = [{'step': 5, 'train/loss': 1.2}]
+  figures.curves('', points, 'test', 'loss', '')
+  (line,) = drawn[0].axes[0].lines
+  assert (line.get_marker(), line.get_markersize()) == ('o', 6)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_a_normalised_image_is_drawn_as_it_was(
+  drawn: list[Figure], channels: int
+) -> None:
+  image = RNG.uniform(size=(8, 8, channels))
+  image.flat[0], image.flat[1] = 0, 1
+  kernel, maps = np.ones((3, 3, channels, 2)), np.ones((6, 6, 2))
+  figures.first_layer('', 5 * image - 2, kernel, maps)
+  (first,) = drawn[0].axes[0].images
+  np.testing.assert_allclose(
+    np.squeeze(np.asarray(first.get_array())), image.squeeze(), atol=1e-6
+  )
+  # What is large is bright.
+  low, high = first.cmap(0.0), first.cmap(1.0)
+  assert sum(low[:3]) < sum(high[:3])
 
 
 def test_the_units_whose_first_gate_varies_most_are_drawn(drawn: list[Figure]) -> None:

@@ -13,7 +13,7 @@ from convscan.data.errors import DataError
 from convscan.train.errors import ConfigError, Stopped
 from convscan.train.evaluate import evaluate
 from convscan.train.flags import find, load
-from convscan.train.loop import train_and_evaluate
+from convscan.train.loop import build_dataset, train_and_evaluate
 from convscan.train.metrics import read
 
 RNG = np.random.default_rng(0)
@@ -118,3 +118,20 @@ def test_an_unknown_choice_is_refused(folders, tmp_path):
   message = r"^config\.on_bad_example: unknown 'error'; Known: skip, stop$"
   with pytest.raises(ConfigError, match=message):
     train_and_evaluate(config, str(tmp_path / 'run'))
+
+
+def test_a_set_that_is_read_whole_says_that_nothing_of_it_is_left_out(tmp_path):
+  data.build('digits', data_dir=tmp_path)
+  (file,) = tmp_path.glob('digits/*/*train*')
+  content = bytearray(file.read_bytes())
+  content[len(content) // 2] ^= 1
+  file.write_bytes(content)
+  config = load(find('digits_lenet'))
+  config.data.data_dir = str(tmp_path)
+  damage = rf"^{tmp_path}/digits/.*: record \d+ of 'train' is damaged .* prepared anew"
+  with pytest.raises(DataError, match=f'{damage}$'):
+    build_dataset(config)
+  config.on_bad_example = 'skip'
+  message = rf"{damage}\. 'digits' is read whole when it is opened, so that config\.on_"
+  with pytest.raises(DataError, match=message):
+    build_dataset(config)
