@@ -86,7 +86,9 @@ def blame(key: str, *others: str) -> Iterator[None]:
       last = full.rpartition('.')[2]
       if str(e).startswith(f'{last} is '):
         raise ConfigError(f'{full}{str(e).removeprefix(last)}') from e
-    noted = ''.join(f' ({note})' for note in getattr(e, '__notes__', ()))
+    # JAX notes something of its own.
+    notes = [note for note in getattr(e, '__notes__', ()) if note.startswith('while ')]
+    noted = ''.join(f' ({note})' for note in notes)
     raise ConfigError(f'{key}: {e}{noted}') from e
 
 

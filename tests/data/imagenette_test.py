@@ -113,7 +113,8 @@ def test_a_damaged_photograph_is_named_when_it_is_read(tmp_path, monkeypatch):
   assert source[0]
   with pytest.raises(
     DataError,
-    match=rf"^{tmp_path}/imagenette/160px/2\.0\.0: record 1 of 'train' "
+    match=r'^imagenette, train: example 1: '
+    rf"{tmp_path}/imagenette/160px/2\.0\.0: record 1 of 'train' "
     r'\(n01440764_1\.JPEG\): .*(?i:truncated)',
   ):
     source[1]

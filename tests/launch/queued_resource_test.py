@@ -49,12 +49,14 @@ def cloud(tmp_path):
     (tmp_path / 'statuses').write_text(''.join(f'{s}\n' for s in statuses))
     path = f'{programs}:{os.environ["PATH"]}'
     return subprocess.Popen(
-      [SCRIPT, '--store=gs://b', '--zone=z', *options, 'name', '--', *command.split()],
+      # A shell's background job has SIGINT ignored, and so would all that it starts.
+      ['env', '--default-signal=INT', SCRIPT,
+       '--store=gs://b', '--zone=z', *options, 'name', '--', *command.split()],
       env=os.environ | {'PATH': path, 'FAKE': str(tmp_path)},
       stderr=subprocess.PIPE,
       text=True,
       start_new_session=True,
-    )
+    )  # fmt: skip
 
   return start
 

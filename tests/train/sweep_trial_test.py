@@ -272,15 +272,11 @@ def test_a_folder_is_held_while_any_process_that_trains_in_it_lives(tmp_path):
   lock = str(tmp_path / 'lock')
   read, write = os.pipe()
   with trials._hold(lock) as held:
-    child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, '-c', 'pass'])
-    os.waitpid(child, 0)
-    os.set_inheritable(held, True)
-    os.set_inheritable(read, True)
     wait = f'import os; os.read({read}, 1)'
-    child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, '-c', wait])
+    child = subprocess.Popen([sys.executable, '-c', wait], pass_fds=[held, read])
   assert trials._is_locked(lock)
   os.write(write, b'x')
-  os.waitpid(child, 0)
+  child.wait()
   assert not trials._is_locked(lock)
   os.close(read)
   os.close(write)
