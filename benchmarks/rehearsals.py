@@ -131,6 +131,11 @@ def rehearse(
   }
 
 
+def time_text(seconds: float) -> str:
+  """Returns a time in microseconds or milliseconds."""
+  return f'{1e6 * seconds:.2f} us' if seconds < 1e-3 else f'{1e3 * seconds:.2f} ms'
+
+
 def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
   """Returns a row as it is shown."""
   least, sent = row['least_seconds'], row['sent']
@@ -145,7 +150,7 @@ def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
     f'{row["limit"] / 2**30:.2f}',
     'yes' if max(row['training'], row['evaluation']) <= row['limit'] else '**no**',
     f'{row["flops"] / 1e9:,.2f} G',
-    '-' if least is None else f'{1e3 * least:.3g} ms',
+    '-' if least is None else time_text(least),
     '-' if sent is None else f'{sent / 2**20:,.2f}',
     f'{row["compiled_seconds"]:.0f}',
   ]

@@ -28,7 +28,7 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   lines += [*_aligned(rows), verdict(r), '']
   rows = [[f'a step, a {chip}', *steps]]
   peak = peak_flops(r.kind)
-  least = f'{1e3 * r.flops / peak:,.3g} ms' if peak else '-'
+  least = f'{1e6 * r.flops / peak:,.2f} us' if peak else '-'
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
