@@ -56,12 +56,18 @@ def make_mesh(
       f'config.mesh: {data} x {fsdp} devices; expected all {count} of the '
       f'{jax.process_count()} processes'
     )
-  return jax.make_mesh(
-    (data, fsdp),
-    AXES,
-    axis_types=(AxisType.Auto,) * 2,
-    devices=devices[: data * fsdp],
-  )
+  try:
+    return jax.make_mesh(
+      (data, fsdp),
+      AXES,
+      axis_types=(AxisType.Auto,) * 2,
+      devices=devices[: data * fsdp],
+    )
+  except NotImplementedError as e:
+    raise ConfigError(
+      f'config.mesh.fsdp: {fsdp}; expected a product of whole sides of the slice, such '
+      'as 4 or 16 of 4x4'
+    ) from e
 
 
 def check_batch_size(batch_size: int, parts: int, mesh: jax.sharding.Mesh) -> None:

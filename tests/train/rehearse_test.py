@@ -629,6 +629,16 @@ def test_a_small_config_for_a_slice_that_is_not_there():
 
 
 @needs_libtpu
+def test_a_slice_that_can_not_be_split_so_is_said_in_a_line():
+  ran = _command('--config=digits_lenet', '--topology=v6e:4x4', '--config.mesh.fsdp=8')
+  assert ran.returncode == 2
+  assert ran.stderr == (
+    'convscan: config.mesh.fsdp: 8; expected a product of whole sides of the slice, '
+    'such as 4 or 16 of 4x4\n'
+  )
+
+
+@needs_libtpu
 def test_what_a_chip_can_not_hold_is_refused_with_its_size():
   ran = _command(
     '--config=pydoc_lstm', '--topology=v5e:1x1', '--noremedies',
@@ -652,13 +662,14 @@ def test_what_a_chip_can_not_hold_is_refused_with_its_size():
     ('imagenet_convnext_tiny', 28_589_128, []),
     # 33,556,078 in torch, whose layers have a second bias, without our start token.
     ('wikitext2_awd_lstm', 33_556_078 - 4 * (2 * 1150 + 400) + 401, []),
-    ('wikitext103_lstm', 582_153_688, ['--config.mesh.fsdp=8']),
+    ('wikitext103_lstm', 582_153_688, ['--config.mesh.fsdp={chips}']),
   ],
 )
 def test_published_experiments_rehearse(config, parameters, arguments, topology):
   ran = _command(
-    f'--config={config}', f'--topology={topology}', '--noremedies', *arguments
-  )
+    f'--config={config}', f'--topology={topology}', '--noremedies',
+    *(a.format(chips=8 if topology == 'v5p:2x2x2' else 16) for a in arguments),
+  )  # fmt: skip
   assert ran.returncode == 0, ran.stderr
   assert f' {parameters:,} parameters; ' in ran.stdout
   assert re.search(r'\nfits \(', ran.stdout), ran.stdout
