@@ -21,6 +21,7 @@ from ..data import DataError
 from . import tasks
 from .checkpoint import latest_step, restore_variables
 from .errors import ConfigError, blame
+from .files import flat, write
 from .metrics import logger
 
 # What may be another value when a run goes on: it is no part of what is trained, or,
@@ -79,7 +80,7 @@ def claim(
       changed = _compare(workdir, ours, noted)
       if changed and jax.process_index() == 0:
         logger().info('from here on %s', '; '.join(changed))
-        _write(os.path.join(workdir, 'config.json'), config_json(config))
+        write(os.path.join(workdir, 'config.json'), config_json(config))
     elif foreign:
       raise ConfigError(
         f'--workdir: {workdir!r} is no run, but holds '
@@ -88,8 +89,8 @@ def claim(
     elif jax.process_index() == 0:
       # The config last: where it is, the other file is too.
       place = {'folder': os.getcwd()}  # to which relative paths of the config belong
-      _write(os.path.join(workdir, 'classes.json'), json.dumps(noted | place) + '\n')
-      _write(os.path.join(workdir, 'config.json'), config_json(config))
+      write(os.path.join(workdir, 'classes.json'), json.dumps(noted | place) + '\n')
+      write(os.path.join(workdir, 'config.json'), config_json(config))
     if not os.access(workdir, os.W_OK | os.X_OK):
       raise PermissionError(13, 'Permission denied')
   except OSError as e:
@@ -101,7 +102,7 @@ def claim(
 def _compare(workdir: str, ours: Any, noted: Any) -> list[str]:
   """Refuses the run of another config; returns what is free to differ, and does."""
   theirs = json.loads(config_json(read_config(workdir)))
-  here, there = _flat(ours), _flat(theirs)
+  here, there = flat(ours), flat(theirs)
   schedule, free = ours['optimizer']['schedule'], _FREE
   if schedule == 'constant':
     free = free | {'num_train_steps'}
@@ -133,13 +134,6 @@ def _compare(workdir: str, ours: Any, noted: Any) -> list[str]:
       f'{ours["data"]["name"]!r} has here'
     )
   return [f'config.{k} is {here.get(k)!r}, not {there.get(k)!r}' for k in keys]
-
-
-def _write(path: str, text: str) -> None:
-  """Writes a file whole or not at all: a kill leaves no half of it behind."""
-  with open(path + '.new', 'w') as f:
-    f.write(text)
-  os.replace(path + '.new', path)
 
 
 def config_json(config: ml_collections.ConfigDict) -> str:
@@ -233,13 +227,3 @@ def _read_json(path: str) -> Any:
       return json.load(f)
     except json.JSONDecodeError as e:
       raise ConfigError(f'{path!r} is not JSON: {e}') from e
-
-
-def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
-  if not isinstance(tree, dict):
-    return {prefix: tree}
-  return {
-    k: v
-    for name, sub in tree.items()
-    for k, v in _flat(sub, f'{prefix}.{name}' if prefix else name).items()
-  }

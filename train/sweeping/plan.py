@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ..errors import ConfigError
+from ..files import flat, write
 from ..flags import check_overrides, keys
 
 # A folder's name, with what is put to it, may have 255 bytes.
@@ -194,7 +195,7 @@ def remember(
   if os.path.exists(path):
     with open(path) as f:
       noted = json.load(f)
-    here, there = _flat(ours), _flat(noted['config'])
+    here, there = flat(ours), flat(noted['config'])
     if differ := sorted(
       k for k in here.keys() | there.keys() if here.get(k) != there.get(k)
     ):
@@ -221,14 +222,6 @@ def remember(
   return said
 
 
-def write(path: str, text: str) -> None:
-  """Writes a file whole or not at all: a kill leaves no half of it behind."""
-  new = f'{path}.new'
-  with open(new, 'w') as f:
-    f.write(text)
-  os.replace(new, path)
-
-
 def _get(config: ConfigDict, key: str) -> Any:
   value: Any = config
   for word in key.split('.'):
@@ -241,13 +234,3 @@ def _plain(value: Any) -> Any:
   if isinstance(value, list | tuple):
     return tuple(map(_plain, value))
   return value.item() if hasattr(value, 'item') else value
-
-
-def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
-  if not isinstance(tree, dict):
-    return {prefix: tree}
-  return {
-    k: v
-    for name, sub in tree.items()
-    for k, v in _flat(sub, f'{prefix}.{name}' if prefix else name).items()
-  }

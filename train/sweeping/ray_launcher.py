@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import ConfigError, RunError
+from ..files import write
 from . import trials
-from .plan import write
 
 # How often Ray starts a trial again whose worker or machine was lost.
 _LOST_RETRIES = 3

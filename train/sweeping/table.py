@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import ConfigError
+from ..files import write
 from ..history import read
 from . import trials
-from .plan import Trial, name_of, write
+from .plan import Trial, name_of
 
 # Words of a metric's name, and what is better.
 _BETTER = {

@@ -21,9 +21,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..files import write
 from ..flags import find
 from ..history import read
-from .plan import Trial, arguments, write
+from .plan import Trial, arguments
 
 # After a SIGTERM a run ends with its step or evaluation, and saves.
 _GRACE_SECONDS = 120
