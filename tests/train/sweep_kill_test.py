@@ -181,7 +181,8 @@ def listening(pids):
 
 
 def complete(root):
-  return {path.name for path in root.iterdir() if trials.is_complete(str(path))}
+  folders = (path for path in root.iterdir() if path.is_dir())
+  return {path.name for path in folders if trials.is_complete(str(path))}
 
 
 def running(sweep):
