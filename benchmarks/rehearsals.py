@@ -69,8 +69,9 @@ here was run on a TPU.
   next one, activations and temporaries, and the program; in an evaluation also a copy
   of what is evaluated. **Of**: what libtpu lets programs have.
 - **Model FLOPs**: those of a training step on a chip, as they are counted: two for each
-  multiply-accumulate, three times over. **At peak**: the time that they take at least,
-  in bfloat16, which is not what a step takes.
+  multiply-accumulate, three times over. **Share**: of those that XLA counts in the step; above 100 % where it
+  leaves out products with padding and the gradient of the inputs. **At peak**: the time
+  that they take at least, in bfloat16, which is not what a step takes.
 - **Sent**: by collectives of a training step, a chip, in MiB of the larger of what goes
   in and what comes out.
 - **Compiled**: both steps, in seconds, on {cores} cores that did other things too.
@@ -83,7 +84,7 @@ here was run on a TPU.
 """
 HEADER = (
   'config', 'slice', 'mesh', 'batch', 'parameters', 'training', 'evaluation', 'of',
-  'fits', 'model FLOPs', 'at peak', 'sent', 'compiled',
+  'fits', 'model FLOPs', 'share', 'at peak', 'sent', 'compiled',
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def rehearse(
     found = rehearsal.rehearse(config, dataset, topology)
   except ConfigError as error:
     return {'error': str(error)}
-  peak, sent = peak_flops(found.kind), found.training.sent
+  peak, program = peak_flops(found.kind), found.training.program
   return {
     'mesh': [found.mesh['data'], found.mesh['fsdp']],
     'batch': found.batch_size,
@@ -125,8 +126,9 @@ def rehearse(
     'evaluation': found.evaluation.needs,
     'limit': found.limit,
     'flops': found.flops,
+    'xla_flops': found.training.flops,
     'least_seconds': found.flops / peak if peak else None,
-    'sent': sum(sent.bytes.values()) if sent else None,
+    'sent': sum(program.bytes.values()) if program else None,
     'compiled_seconds': found.training.seconds + found.evaluation.seconds,
   }
 
@@ -138,7 +140,7 @@ def time_text(seconds: float) -> str:
 
 def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
   """Returns a row as it is shown."""
-  least, sent = row['least_seconds'], row['sent']
+  least, sent, counted = row['least_seconds'], row['sent'], row['xla_flops']
   return [
     name,
     where,
@@ -150,6 +152,7 @@ def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
     f'{row["limit"] / 2**30:.2f}',
     'yes' if max(row['training'], row['evaluation']) <= row['limit'] else '**no**',
     f'{row["flops"] / 1e9:,.2f} G',
+    f'{row["flops"] / counted:.0%}' if counted else '-',
     '-' if least is None else time_text(least),
     '-' if sent is None else f'{sent / 2**20:,.2f}',
     f'{row["compiled_seconds"]:.0f}',

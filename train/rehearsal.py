@@ -1,10 +1,12 @@
 """The two steps of a config, compiled for devices that need not be there."""
 
+import contextlib
 import dataclasses
 import math
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,10 +14,10 @@ import ml_collections
 
 from .. import data
 from . import sequences, topologies
-from .collectives import Collectives, read_collectives
 from .errors import blame
 from .evaluation import make_eval_step
 from .experiment import Experiment, check, make_experiment
+from .hlo import Program, read_program
 from .mesh import batch_sharded, make_mesh, replicated
 from .metrics import logger
 from .report import model_flops
@@ -33,14 +35,15 @@ class Step:
 
   Attributes:
     memory: the bytes of what lies in memory while it runs, by name.
-    flops: as XLA counts them, the body of a loop once; None where it does not fit.
-    sent: the collectives; None likewise.
+    flops: as XLA counts them, and the products in a loop as often as it goes round;
+      None where it does not fit, or where that is not known.
+    program: what it sends, and its loops; None where it does not fit.
     seconds: how long compiling took.
   """
 
   memory: dict[str, int]
   flops: float | None
-  sent: Collectives | None
+  program: Program | None
   seconds: float
 
   @property
@@ -112,12 +115,11 @@ def rehearse(
   limit = topologies.memory(topology, list(mesh.devices.flat))
   held = state_memory(experiment)
   one = bytes_on_one(training, batch_sharded(mesh))
-  log = logger()
 
-  log.info('compiling the training step for %s', topology)
   arguments = bytes_on_one(experiment.shapes, experiment.places) + one
   # While a step runs, the next one's batch is put on the devices.
   train = _compile(
+    f'the training step for {topology}',
     lambda: experiment.update.lower(
       placed(experiment.shapes, experiment.places),
       placed(training, batch_sharded(mesh)),
@@ -125,13 +127,13 @@ def rehearse(
     held | {BATCH: 2 * one}, arguments,
   )  # fmt: skip
 
-  log.info('compiling the evaluation step for %s', topology)
   variables = experiment.shapes.evaluated
   copy = bytes_on_one(variables, replicated(mesh))
   one = bytes_on_one(evaluation, batch_sharded(mesh))
   eval_step = make_eval_step(experiment.model, experiment.task, mesh)
   rest = {'what is evaluated, whole': copy, BATCH: 2 * one}
   evaluate = _compile(
+    f'the evaluation step for {topology}',
     lambda: eval_step.lower(
       placed(variables, replicated(mesh)), placed(evaluation, batch_sharded(mesh))
     ),
@@ -223,19 +225,44 @@ def placed(tree: Any, shardings: Any) -> Any:
   )
 
 
+@contextlib.contextmanager
+def compiling(what: str, every: float = 60) -> Iterator[None]:
+  """Logs that something is compiled, and again after each so many seconds."""
+  log, done = logger(), threading.Event()
+  log.info('compiling %s', what)
+  began = time.monotonic()
+
+  def tell() -> None:
+    while not done.wait(every):
+      log.info('  still compiling, for %.0f s', time.monotonic() - began)
+
+  thread = threading.Thread(target=tell, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    thread.join()
+
+
 def _compile(
-  lower: Callable[[], jax.stages.Lowered], held: dict[str, int], arguments: int
+  what: str,
+  lower: Callable[[], jax.stages.Lowered],
+  held: dict[str, int],
+  arguments: int,
 ) -> Step:
   """Compiles a step, and adds to what is held what it needs besides.
 
   Args:
+    what: to call it.
     lower: traces the step.
     held: the bytes of what lies in memory meanwhile, by name.
     arguments: how many of them are the step's arguments.
   """
   began = time.perf_counter()
   try:
-    compiled = lower().compile()
+    with compiling(what):
+      compiled = lower().compile()
   except jax.errors.JaxRuntimeError as error:
     total = _total_needed(str(error))
     if total is None:
@@ -252,9 +279,9 @@ def _compile(
     'program': stats.generated_code_size_in_bytes,
     'padding of arrays': max(stats.argument_size_in_bytes - arguments, 0),
   }
-  return Step(
-    held | own, costs.get('flops'), read_collectives(compiled.as_text() or ''), seconds
-  )
+  program = read_program(compiled.as_text() or '')
+  flops = costs.get('flops', math.nan) + program.repeated
+  return Step(held | own, None if math.isnan(flops) else flops, program, seconds)
 
 
 def _total_needed(message: str) -> int | None:

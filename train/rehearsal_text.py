@@ -32,13 +32,10 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
-    [
-      "XLA's FLOPs" + (', loops once' if _has_loops(r) else ''),
-      *(_count(step.flops) for step in steps.values()),
-    ],
+    ["XLA's FLOPs", *(_count(step.flops) for step in steps.values())],
     ["the model's share", _share(r), '-'],
   ]
-  kinds = sorted({k for step in steps.values() if step.sent for k in step.sent.counts})
+  kinds = sorted({k for s in steps.values() if s.program for k in s.program.counts})
   for kind in kinds:
     rows.append([kind, *(_sent(step, kind) for step in steps.values())])
   rows.append(['compiled in', *(f'{step.seconds:.1f} s' for step in steps.values())])
@@ -80,16 +77,17 @@ def _chip(rehearsal: Rehearsal) -> str:
 
 def _notes(r: Rehearsal) -> list[str]:
   """Says what the numbers above do not."""
-  sent, notes = r.training.sent, []
-  if sent and sent.product_loops:
-    rounds = ', '.join('?' if n is None else str(n) for n in sent.product_loops)
+  program, notes = r.training.program, []
+  if program and program.product_loops:
+    rounds = ', '.join('?' if n is None else str(n) for n in program.product_loops)
     notes.append(
-      f'XLA counts the FLOPs in a loop once. Training has loops that go round {rounds} '
-      'times.'
+      f'In loops products count in each round ({rounds}), all else once.'
+      if r.training.flops
+      else f'XLA counts loops once, and some of their rounds ({rounds}) are not known.'
     )
-  if sent and None in sent.loops:
+  if program and None in program.loops:
     notes.append('The collectives in a loop of unknown length count once.')
-  if r.training.flops and r.flops > r.training.flops and _share(r) != '-':
+  if r.training.flops and r.flops > r.training.flops:
     notes.append(
       "The model's count has what XLA leaves out: products with padding, and the "
       'gradient of the inputs.'
@@ -97,20 +95,14 @@ def _notes(r: Rehearsal) -> list[str]:
   return notes
 
 
-def _has_loops(r: Rehearsal) -> bool:
-  return bool(r.training.sent and r.training.sent.product_loops)
-
-
 def _share(r: Rehearsal) -> str:
-  if not r.training.flops or r.training.sent is None or _has_loops(r):
-    return '-'
-  return f'{r.flops / r.training.flops:.0%}'
+  return f'{r.flops / r.training.flops:.0%}' if r.training.flops else '-'
 
 
 def _sent(step: Step, kind: str) -> str:
-  if step.sent is None or not step.sent.counts[kind]:
+  if step.program is None or not step.program.counts[kind]:
     return '-'
-  return f'{step.sent.counts[kind]:,} x, {_bytes(step.sent.bytes[kind])}'
+  return f'{step.program.counts[kind]:,} x, {_bytes(step.program.bytes[kind])}'
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

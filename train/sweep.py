@@ -216,6 +216,8 @@ def _report(
 
   rows = [table.read_row(root, trial, metric) for trial in source.known()]
   print(table.as_text(rows, metric))
+  if said := table.unknown_metric(root, rows, metric):
+    print(said)
   files = [(table.write_csv(root, rows, metric), 'the table')]
   files += [(drawn, 'figure') for drawn in pictures.draw(root, rows, metric)]
   write_hparams(rows, root, metric)

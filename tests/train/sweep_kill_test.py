@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 
+from convscan.train import history
 from convscan.train.sweeping import trials
 
 STEPS = 20
@@ -33,7 +34,9 @@ class Sweep:
     self._known = set()
     name, _, value = self.mark.partition('=')
     self._log = root.with_name(f'driver-{time.monotonic_ns()}')
-    command = [sys.executable, '-m', 'convscan.train.sweep', '--config=digits_lenet']
+    # A shell's background job has SIGINT ignored, and so would all that it starts.
+    command = ['env', '--default-signal=INT', sys.executable]
+    command += ['-m', 'convscan.train.sweep', '--config=digits_lenet']
     # Two trials at once, however many cores there are.
     command += [f'--workdir={root}', *OVERRIDES, '--parallel=2', *arguments]
     marked = {name: value, 'RAY_OVERRIDE_RESOURCES': '{"CPU": 2}'}
@@ -43,6 +46,7 @@ class Sweep:
         env=os.environ | marked | (environment or {}),
         stdout=log,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
       )
 
   def __enter__(self):
@@ -152,6 +156,12 @@ def left(sweep, seconds, but=()):
 SLOW = ('ray::DashboardAgent', 'ray::RuntimeEnvAgent')
 
 
+def trained(root):
+  """Returns the newest step of each trial that has logged one."""
+  histories = [history.read(str(path.parent)) for path in root.glob('*/metrics.jsonl')]
+  return [lines[-1]['step'] for lines in histories if lines]
+
+
 def finished(root):
   return {
     path.stem
@@ -231,6 +241,25 @@ def test_a_killed_driver_goes_on_and_repeats_nothing(tmp_path):
     assert count == started.get(name, 0) + again, name
   for picture in ('parallel_coordinates.png', 'metric_by_parameter.png'):
     assert (root / picture).stat().st_size > 10_000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_ctrl_c_saves_tells_how_trials_stand_and_leaves_nothing(tmp_path):
+  root = tmp_path / 'sweep'
+  steps = '--config.num_train_steps=100000'
+  with Sweep(root, steps) as sweep:
+    sweep.wait_until(lambda: len(logged := trained(root)) == 2 and min(logged) >= 20)
+    os.killpg(sweep.process.pid, signal.SIGINT)  # as a terminal does
+    assert sweep.process.wait(120) == 130, sweep.said()
+    assert left(sweep, 20) == []
+    said = sweep.said()
+  assert 'Traceback' not in said
+  assert 'stopping: trials that run save first; the same command goes on' in said
+  states = sorted(row['state'] for row in summary(root))
+  assert states == ['interrupted'] * 2 + ['waiting'] * 6
+  for path in root.glob('*/checkpoints'):
+    assert max(int(step.name) for step in path.iterdir()) >= 20
 
 
 @pytest.mark.long

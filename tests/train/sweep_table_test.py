@@ -127,6 +127,22 @@ def test_the_summary_can_be_read_as_csv(swept):
   assert {row['reason'] for row in rows[3:]} == {'exit status 1', ''}
 
 
+def test_a_metric_that_nobody_wrote_is_told_with_those_there_are(swept):
+  root, listed = swept
+
+  def said(name, trials):
+    metric = table.Metric(name, 'max')
+    rows = [table.read_row(str(root), trial, metric) for trial in trials]
+    return table.unknown_metric(str(root), rows, metric)
+
+  assert said('eval/acuracy', listed) == (
+    "--metric: 'eval/acuracy', which no trial has written; did you mean "
+    "'eval/accuracy'? There are eval/accuracy, train/loss"
+  )
+  assert said('eval/accuracy', listed) == ''
+  assert said('eval/acuracy', listed[4:]) == ''  # none has begun
+
+
 def test_what_failed_is_told_with_the_end_of_its_log(swept):
   root, _ = swept
   said = table.failures(str(root), _rows(swept), lines=2)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, did_you_mean
 from ..files import write
 from ..history import read
 from . import trials
@@ -177,6 +177,22 @@ def write_csv(root: str, rows: Sequence[Row], metric: Metric) -> str:
   path = os.path.join(root, 'summary.csv')
   write(path, out.getvalue())
   return path
+
+
+def unknown_metric(root: str, rows: Iterable[Row], metric: Metric) -> str:
+  """Returns what to take in place of a metric that no trial has written, or ''."""
+  written: set[str] = set()
+  for row in rows:
+    if row.curve:
+      return ''
+    written.update(*read(os.path.join(root, row.trial.name)))
+  if not written:
+    return ''
+  known = sorted(written - {'step'})
+  return (
+    f'--metric: {metric.name!r}, which no trial has written;'
+    f'{did_you_mean(metric.name, known)} There are {", ".join(known)}'
+  )
 
 
 def failures(root: str, rows: Iterable[Row], lines: int = 15) -> str:

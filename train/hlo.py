@@ -1,9 +1,12 @@
-"""What a compiled program sends between devices, read from its text."""
+"""What a compiled program sends and multiplies, read from its text, which is HLO."""
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+
+from .products import convolution_flops, dot_flops
 
 _KINDS = (
   'all-gather',
@@ -17,16 +20,20 @@ _KINDS = (
 _COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.-]+) \(.*\{$')
 # '  ROOT %name = type operation(operands), attributes'
 _INSTRUCTION = re.compile(r'^  (?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][a-z0-9-]*)\((.*)$')
+# Of products that GPUs leave to a library, the text says too little to count them.
+_GPU_LIBRARY = re.compile(r'custom_call_target="__cu(blas|dnn)')
 _ARRAY = re.compile(r'\b([a-z][a-z0-9]*)\[([\d,<=]*)\]')
 
 
 @dataclasses.dataclass(frozen=True)
-class Collectives:
-  """What each device sends and receives while a program runs once.
+class Program:
+  """What each device does while a program runs once.
 
   Attributes:
-    counts: for each kind, such as 'all-reduce', how many.
+    counts: for each kind of collective, such as 'all-reduce', how many.
     bytes: for each kind, of the larger of what goes in and what comes out on a device.
+    repeated: the FLOPs of the products in loops from the second round on, which XLA's
+      own count leaves out; NaN where the text does not say.
     loops: how often each loop goes round; None where the text does not say, and what is
       in it is counted once.
     product_loops: those of them with a matrix product or a convolution in them.
@@ -34,6 +41,7 @@ class Collectives:
 
   counts: Counter[str]
   bytes: Counter[str]
+  repeated: float
   loops: tuple[int | None, ...]
   product_loops: tuple[int | None, ...]
 
@@ -59,23 +67,31 @@ class _Instruction:
 class _Total:
   counts: Counter[str] = dataclasses.field(default_factory=Counter)
   sizes: Counter[str] = dataclasses.field(default_factory=Counter)
-  multiplies: bool = False
+  once: float = 0  # the FLOPs of products, those in a loop once
+  repeated: float = 0  # and of its other rounds
 
   def __add__(self, other: '_Total') -> '_Total':
     return _Total(
       self.counts + other.counts,
       self.sizes + other.sizes,
-      self.multiplies or other.multiplies,
+      self.once + other.once,
+      self.repeated + other.repeated,
     )
 
-  def __mul__(self, times: int) -> '_Total':
+  def rounds(self, times: int | None) -> '_Total':
+    """Returns what a loop does that goes round so often."""
+    if times is None:
+      unknown = math.nan if self.once else 0
+      return dataclasses.replace(self, repeated=unknown)
     counts = Counter({k: n * times for k, n in self.counts.items()})
     sizes = Counter({k: n * times for k, n in self.sizes.items()})
-    return _Total(counts, sizes, self.multiplies)
+    # XLA counts a body even where it is never run.
+    repeated = times * self.repeated + (times - 1) * self.once
+    return _Total(counts, sizes, self.once, repeated)
 
 
-def read_collectives(text: str) -> Collectives:
-  """Counts the collectives of a program.
+def read_program(text: str) -> Program:
+  """Counts what a program sends, and what its loops multiply.
 
   What is in a loop counts as often as it goes round, and of alternatives the larger.
   The two halves of an asynchronous one count once.
@@ -89,7 +105,7 @@ def read_collectives(text: str) -> Collectives:
   ...   ROOT %y = f32[8]{0} all-gather(%x), dimensions={0}
   ... }
   ... '''
-  >>> read_collectives(text).bytes
+  >>> read_program(text).bytes
   Counter({'all-gather': 32})
   """
   computations: dict[str, list[_Instruction]] = {}
@@ -109,8 +125,9 @@ def read_collectives(text: str) -> Collectives:
       here = computations[name]
       types = {i.name: i.type for i in here}
       parts = sum((one(i, name, types) for i in here), _Total())
-      goes_on = _goes_on(name, here)
-      totals[name] = _Total(multiplies=parts.multiplies) if goes_on else parts
+      if _goes_on(name, here):
+        parts = dataclasses.replace(parts, counts=Counter(), sizes=Counter())
+      totals[name] = parts
     return totals[name]
 
   def one(instruction: _Instruction, name: str, types: dict[str, str]) -> _Total:
@@ -121,24 +138,29 @@ def read_collectives(text: str) -> Collectives:
       kind = 'reduce-scatter' if scatters else operation
       return _Total(Counter([kind]), Counter({kind: _payload(instruction, types)}))
     if operation in ('dot', 'convolution'):
-      return _Total(multiplies=True)
+      return _Total(once=_product_flops(instruction, types))
+    if operation == 'custom-call' and _GPU_LIBRARY.search(instruction.rest):
+      return _Total(once=math.nan)  # XLA has counted it, but not its rounds
     if operation == 'while':
       [body], [condition] = called('body'), called('condition')
       times, within = _trip_count(instruction, computations[condition]), total(body)
-      loops.append((times, within.multiplies))
-      return within * (times or 1)
+      loops.append((times, within.once != 0))
+      return within.rounds(times)
     if operation == 'conditional':
       names = called('branch_computations')
       names = names or called('true_computation') + called('false_computation')
-      return max(map(total, names), key=lambda part: sum(part.sizes.values()))
+      return max(
+        map(total, names), key=lambda part: (sum(part.sizes.values()), part.once)
+      )
     if operation in ('fusion', 'async', 'call'):
       return sum(map(total, called('calls') + called('to_apply')), _Total())
     return _Total()
 
   whole = total(entry)
-  return Collectives(
+  return Program(
     whole.counts,
     whole.sizes,
+    whole.repeated,
     tuple(times for times, _ in loops),
     tuple(times for times, multiplies in loops if multiplies),
   )
@@ -152,6 +174,14 @@ def _goes_on(name: str, instructions: Iterable[_Instruction]) -> bool:
   )
 
 
+def _product_flops(product: _Instruction, types: dict[str, str]) -> int:
+  result = _shape(product.type)
+  left, right = (_shape(types[name]) for name in product.operands)
+  if product.operation == 'dot':
+    return dot_flops(result, left, product.rest)
+  return convolution_flops(result, left, right, product.rest)
+
+
 def _payload(instruction: _Instruction, types: dict[str, str]) -> int:
   given = sum(_size(types.get(name, '')) for name in instruction.operands)
   # The first half of an asynchronous one returns what it was given, too; and of a
@@ -160,6 +190,20 @@ def _payload(instruction: _Instruction, types: dict[str, str]) -> int:
   if instruction.operation in ('all-gather-start', 'collective-permute-start'):
     taken -= given
   return max(given, taken)
+
+
+def _shape(type_: str) -> list[int]:
+  """Returns the shape of an array's type.
+
+  >>> _shape('f32[16,384]{1,0:T(8,128)S(1)}'), _shape('f32[]')
+  ([16, 384], [])
+  """
+  [(_, shape)] = _ARRAY.findall(type_)
+  return _sides(shape)
+
+
+def _sides(shape: str) -> list[int]:
+  return [int(side) for side in shape.replace('<=', '').split(',') if side]
 
 
 def _size(type_: str) -> int:
@@ -172,9 +216,7 @@ def _size(type_: str) -> int:
   for dtype, shape in _ARRAY.findall(type_):
     width = re.search(r'\d+', dtype)
     size = 8 if dtype == 'pred' else int(width[0]) if width else 0
-    for side in filter(None, shape.replace('<=', '').split(',')):
-      size *= int(side)
-    bits += size
+    bits += size * math.prod(_sides(shape))
   return (bits + 7) // 8
 
 
