@@ -152,9 +152,10 @@ def parallel_coordinates(
                             'alpha': 0.8})  # fmt: skip
     for i, path in enumerate(np.array(heights).T):
       best = i == len(rows) - 1
+      name = 'best' if best else 'worst' if i == 0 else None
       axes.plot(path, color=_BEST if best else colours[i], lw=3 if best else 1.4,
                 alpha=1.0 if best else 0.75, zorder=3 if best else 2,
-                label=f'best: {_shown(_value(rows[i]))}' if best else None)  # fmt: skip
+                label=name and f'{name}: {_shown(_value(rows[i]))}')  # fmt: skip
     names = [title for title, _ in marks]
     turned = max(map(len, [*titles(list(scales)), metric.name])) > 20
     axes.set_xticks(range(len(names)), names, rotation=20 if turned else 0,
@@ -162,7 +163,7 @@ def parallel_coordinates(
     axes.set(yticks=[], xlim=(-0.55, len(names) - 0.8), ylim=(-0.06, 1.06))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.legend(loc='lower right', bbox_to_anchor=(1, 1))
+    axes.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=2)
     return save(figure, root, 'parallel_coordinates.png')
 
 

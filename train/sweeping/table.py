@@ -188,7 +188,7 @@ def unknown_metric(root: str, rows: Iterable[Row], metric: Metric) -> str:
     written.update(*read(os.path.join(root, row.trial.name)))
   if not written:
     return ''
-  known = sorted(written - {'step'})
+  known = sorted(k for k in written if k.startswith(('train/', 'eval/')))
   return (
     f'--metric: {metric.name!r}, which no trial has written;'
     f'{did_you_mean(metric.name, known)} There are {", ".join(known)}'
