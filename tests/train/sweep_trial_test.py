@@ -51,7 +51,9 @@ def test_what_fails_is_tried_again_and_reported_with_its_log(tmp_path):
   assert trials.run(job) == 'failed'
   assert [attempt['status'] for attempt in _attempts(tmp_path)] == [1, 1]
   said = table.failures(str(tmp_path), [table.read_row(str(tmp_path), job.trial, LOSS)])
-  assert 'trial failed: exit status 1 (attempts: 2)' in said
+  reason = 'exit status 1: step 2: grad_norm and loss not finite, and '
+  assert said.startswith(f'trial failed: {reason}')
+  assert '(attempts: 2); ' in said
   assert '| convscan: ' in said.splitlines()[-1]
   assert 'not finite' in said
 

@@ -257,8 +257,14 @@ def _judge(job: Job, noted: dict[str, Any], left: int) -> None:
     elif status < 0:
       noted['reason'] = f'it was killed by {signal.Signals(-status).name}'
     else:
-      noted['reason'] = f'exit status {status}'
+      noted['reason'] = f'exit status {status}: {_last_line(path(root, name, "log"))}'
     noted['state'] = 'running' if left and status != 2 else 'failed'
+
+
+def _last_line(file: str) -> str:
+  """Returns the last of a log, which says what went wrong, of a trial that failed."""
+  with open(file, errors='replace') as f:
+    return f.read().rstrip().splitlines()[-1].removeprefix('convscan: ')[:100]
 
 
 def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
