@@ -22,7 +22,7 @@ from ml_collections import ConfigDict, config_flags
 
 from .errors import ConfigError, RunError
 from .flags import call, define_config, define_workdir, portable, run
-from .sweeping import plan, table, trials
+from .sweeping import plan, records, table, trials
 from .sweeping.driver import Driver, Listed, Source, alone
 from .sweeping.screen import Screen
 from .sweeping.stopping import Stopper
@@ -98,7 +98,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     return
   plan.check_folder(root, names)
   with alone(root):
-    trials.unpause(root)
+    records.unpause(root)
     # A study's direction, and what its trials were judged by, stay as they were.
     by = f' for the {metric.mode} of {metric.name}'
     space = f'space() = {call(path, "space")}{by}' if SAMPLER.value else ''
@@ -124,7 +124,7 @@ def _print(config: ConfigDict, path: str, root: str, common: dict[str, Any]) -> 
     )
   listed = plan.make_trials(call(path, 'sweep'), config, common)
   ended = ('finished', 'stopped')
-  left = [trial for trial in listed if trials.state(root, trial.name) not in ended]
+  left = [trial for trial in listed if records.state(root, trial.name) not in ended]
   print(commands(FORMAT.value, portable(path), root, common, left))
 
 

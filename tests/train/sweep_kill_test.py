@@ -14,7 +14,7 @@ import uuid
 import pytest
 
 from convscan.train import history
-from convscan.train.sweeping import trials
+from convscan.train.sweeping import records
 
 STEPS = 20
 OVERRIDES = [
@@ -192,7 +192,7 @@ def listening(pids):
 
 def complete(root):
   folders = (path for path in root.iterdir() if path.is_dir())
-  return {path.name for path in folders if trials.is_complete(str(path))}
+  return {path.name for path in folders if records.is_complete(str(path))}
 
 
 def running(sweep):

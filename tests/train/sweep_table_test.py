@@ -10,7 +10,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from convscan.train.errors import ConfigError
-from convscan.train.sweeping import pictures, table, trials
+from convscan.train.sweeping import pictures, records, table
 from convscan.train.sweeping.plan import Trial
 from convscan.train.sweeping.screen import Screen
 from convscan.train.sweeping.tensorboard import write_hparams
@@ -179,9 +179,9 @@ def test_an_unknown_metric_needs_a_mode():
 def test_a_run_by_other_means_has_finished_when_it_saved_its_last_step(tmp_path):
   trial = Trial('seed=1', {'seed': 1})
   write_run(tmp_path, trial, [0.1, 0.2, 0.3])
-  assert trials.state(str(tmp_path), trial.name) == 'interrupted'
+  assert records.state(str(tmp_path), trial.name) == 'interrupted'
   (tmp_path / trial.name / 'checkpoints' / '30').mkdir(parents=True)
-  assert trials.state(str(tmp_path), trial.name) == 'finished'
+  assert records.state(str(tmp_path), trial.name) == 'finished'
 
 
 @pytest.mark.parametrize('noted', ['failed', 'running', 'interrupted', 'waiting'])
@@ -194,7 +194,6 @@ def test_a_complete_run_has_finished_whatever_was_noted_of_it(noted, tmp_path):
 
 
 def test_a_worker_that_is_lost_after_its_trial_ended_changes_nothing(tmp_path):
-  job = trials.Job(str(tmp_path), Trial('seed=1', {}), 'c.py', '', {}, '', 0, {})
   for before, after in (
     ('finished', 'finished'),
     ('stopped', 'stopped'),
@@ -203,8 +202,8 @@ def test_a_worker_that_is_lost_after_its_trial_ended_changes_nothing(tmp_path):
     (tmp_path / 'trials').mkdir(exist_ok=True)
     noted = {'state': before, 'reason': '', 'attempts': []}
     (tmp_path / 'trials' / 'seed=1.json').write_text(json.dumps(noted))
-    trials.note_failure(job, 'its machine was lost')
-    assert trials.record(str(tmp_path), 'seed=1')['state'] == after
+    records.note_failure(str(tmp_path), 'seed=1', 'its machine was lost')
+    assert records.read(str(tmp_path), 'seed=1')['state'] == after
 
 
 def test_tensorboard_gets_the_overrides_and_keeps_what_was_logged(swept):

@@ -17,7 +17,7 @@ import pytest
 from convscan.configs import digits_lenet, sweeps
 from convscan.train.errors import ConfigError
 from convscan.train.flags import find
-from convscan.train.sweeping import plan, table, trials
+from convscan.train.sweeping import plan, records, table, trials
 from convscan.train.sweeping.driver import Driver, Listed, alone
 from convscan.train.sweeping.plan import Trial
 from convscan.train.sweeping.sampling import Sampled
@@ -43,7 +43,7 @@ def _job(root, overrides, retries=0, config=None, name='trial'):
 
 
 def _attempts(root):
-  return trials.record(str(root), 'trial')['attempts']
+  return records.read(str(root), 'trial')['attempts']
 
 
 def test_what_fails_is_tried_again_and_reported_with_its_log(tmp_path):
@@ -102,7 +102,7 @@ def test_a_config_that_can_not_be_is_tried_once_and_ends_the_sweep(tmp_path):
   noted = json.loads((tmp_path / 'trials' / 'trial1.json').read_text())
   assert [attempt['status'] for attempt in noted['attempts']] == [2]
   assert noted['overrides'] == {'batch_size': -1}
-  assert trials.record(str(tmp_path), 'trial2')['attempts'] == []
+  assert records.read(str(tmp_path), 'trial2')['attempts'] == []
 
 
 def test_a_config_file_that_has_changed_is_not_run(tmp_path):
@@ -111,7 +111,7 @@ def test_a_config_file_that_has_changed_is_not_run(tmp_path):
   job = _job(tmp_path, {}, config=config)
   config.write_text('def get_config(): return 3\n')
   assert trials.run(job) == 'failed'
-  assert trials.reason(str(tmp_path), 'trial', 'failed').endswith(
+  assert records.reason(str(tmp_path), 'trial', 'failed').endswith(
     'has changed meanwhile'
   )
   assert _attempts(tmp_path) == []
@@ -156,12 +156,12 @@ def test_a_trial_that_loses_is_stopped_saves_and_stays_stopped(tmp_path):
     rows = drive()
     assert [row.state for row in rows] == ['finished', 'stopped']
     assert rows[1].reason == 'not among the best 1 of 2 at step 20'
-    (attempt,) = trials.record(str(tmp_path), 'bad')['attempts']
+    (attempt,) = records.read(str(tmp_path), 'bad')['attempts']
     assert attempt['status'] == 0  # it saved
     assert 20 <= rows[1].step < 1_000_000
     assert list((tmp_path / 'bad' / 'checkpoints').iterdir())
     assert [row.state for row in drive()] == ['finished', 'stopped']
-  assert len(trials.record(str(tmp_path), 'bad')['attempts']) == 1
+  assert len(records.read(str(tmp_path), 'bad')['attempts']) == 1
 
 
 def write_ended(root, trial, loss, state='finished'):
@@ -260,12 +260,12 @@ def test_a_trial_dies_with_its_worker_and_then_only_frees_its_folder(tmp_path):
   worker = multiprocessing.get_context('spawn').Process(target=trials.run, args=(job,))
   worker.start()
   (pid,) = _until(lambda: _trained(tmp_path))
-  assert trials.state(str(tmp_path), 'trial') == 'running'
+  assert records.state(str(tmp_path), 'trial') == 'running'
   os.kill(worker.pid, signal.SIGKILL)
   worker.join()
   _until(lambda: not os.path.exists(f'/proc/{pid}'), seconds=5)
-  assert trials.record(str(tmp_path), 'trial')['state'] == 'running'  # as it left it
-  assert trials.state(str(tmp_path), 'trial') in ('running', 'interrupted')
+  assert records.read(str(tmp_path), 'trial')['state'] == 'running'  # as it left it
+  assert records.state(str(tmp_path), 'trial') in ('running', 'interrupted')
   assert _attempts(tmp_path)[-1]['ended'] is None
 
 
@@ -273,13 +273,13 @@ def test_a_folder_is_held_while_any_process_that_trains_in_it_lives(tmp_path):
   """The lock is the process's own too, where nothing kills it with its worker."""
   lock = str(tmp_path / 'lock')
   read, write = os.pipe()
-  with trials._hold(lock) as held:
+  with records.hold(lock) as held:
     wait = f'import os; os.read({read}, 1)'
     child = subprocess.Popen([sys.executable, '-c', wait], pass_fds=[held, read])
-  assert trials._is_locked(lock)
+  assert records.is_locked(lock)
   os.write(write, b'x')
   child.wait()
-  assert not trials._is_locked(lock)
+  assert not records.is_locked(lock)
   os.close(read)
   os.close(write)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ..errors import ConfigError
-from . import trials
+from . import records, trials
 from .plan import Trial
 from .screen import Screen
 from .stopping import Stopper
@@ -147,7 +147,7 @@ class Driver:
 
   def _check_first(self, ended: dict[str, str]) -> None:
     for name in ended:
-      attempts = trials.record(self._root, name)['attempts']
+      attempts = records.read(self._root, name)['attempts']
       if attempts and attempts[-1]['status'] == 2:
         said = failures(self._root, [self._rows[name]], lines=3)
         raise ConfigError(f'the first trial can not be run, so no other is: {said}')
@@ -156,10 +156,10 @@ class Driver:
     """Reads how those stand that run or have ended, and stops those that lose."""
     for name, lost in ended.items():
       if lost:
-        trials.note_failure(self._job(self._running[name]), lost)
+        records.note_failure(self._root, name, lost)
     for name, trial in self._running.items():
       # What waits has nothing new to read, and may have failed before.
-      if name in ended or trials.record(self._root, name)['state'] == 'running':
+      if name in ended or records.read(self._root, name)['state'] == 'running':
         self._rows[name] = read_row(self._root, trial, self._metric)
     for name in ended:
       del self._running[name]
@@ -169,7 +169,7 @@ class Driver:
       running = [n for n in self._running if self._rows[n].state == 'running']
       finished = [n for n, row in self._rows.items() if row.state == 'finished']
       for name, why in self._stopper.losers(curves, running, finished).items():
-        trials.request_stop(self._root, name, why)
+        records.request_stop(self._root, name, why)
     rows = list(self._rows.values())
     if ended:
       write_csv(self._root, rows, self._metric)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..figures import STYLE, save
-from . import trials
+from . import records
 from .table import Metric, Row, by_metric, swept, titles
 
 _BEST, _OTHER = '#c2410c', '#5b7f9f'
@@ -240,6 +240,6 @@ def _filled(root: str, row: Row, keys: Sequence[str]) -> Row:
   overrides = dict(row.trial.overrides)
   for key in keys:
     if key not in overrides:
-      overrides[key] = trials.config_value(os.path.join(root, row.trial.name), key)
+      overrides[key] = records.config_value(os.path.join(root, row.trial.name), key)
   trial = dataclasses.replace(row.trial, overrides=overrides)
   return dataclasses.replace(row, trial=trial)

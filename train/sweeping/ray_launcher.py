@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigError, RunError
 from ..files import write
-from . import trials
+from . import records, trials
 
 # How often Ray starts a trial again whose worker or machine was lost.
 _LOST_RETRIES = 3
@@ -126,7 +126,7 @@ class RayLauncher:
       # On disk, as all else: what Ray raises in a worker to cancel a task is lost where
       # Ctrl-C is ignored, as in what a shell starts in the background.
       while self._running and time.monotonic() < deadline:
-        trials.pause(self._root)
+        records.pause(self._root)
         self.wait(1)
     finally:
       self._ray.shutdown()

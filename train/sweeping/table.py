@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, did_you_mean
 from ..files import write
 from ..history import read
-from . import trials
+from . import records
 from .plan import Trial, name_of
 
 # Words of a metric's name, and what is better.
@@ -86,26 +86,26 @@ class Row:
 def read_row(root: str, trial: Trial, metric: Metric) -> Row:
   """Reads how a trial stands."""
   workdir = os.path.join(root, trial.name)
-  history, noted = read(workdir), trials.record(root, trial.name)
+  history, noted = read(workdir), records.read(root, trial.name)
   curve = [
     (m['step'], m[metric.name]) for m in history if m.get(metric.name) is not None
   ]
-  state = trials.state(root, trial.name)
+  state = records.state(root, trial.name)
   seconds = 0.0
   for attempt in noted['attempts']:
     lives = state == 'running' and attempt is noted['attempts'][-1]
     goes_on = lives and attempt['ended'] is None
-    ended = time.time() if goes_on else trials.ended(root, trial.name, attempt)
+    ended = time.time() if goes_on else records.ended(root, trial.name, attempt)
     seconds += max(0.0, ended - attempt['started'])
   return Row(
     trial=trial,
     state=state,
     step=max((m['step'] for m in history), default=0),
-    num_steps=trials.num_steps(workdir),
+    num_steps=records.num_steps(workdir),
     curve=curve,
     best=max(curve, key=lambda point: metric.score(point[1]), default=None),
     seconds=seconds,
-    reason=trials.reason(root, trial.name, state),
+    reason=records.reason(root, trial.name, state),
   )
 
 
@@ -201,8 +201,8 @@ def failures(root: str, rows: Iterable[Row], lines: int = 15) -> str:
   for row in rows:
     if row.state != 'failed':
       continue
-    log = trials.path(root, row.trial.name, 'log')
-    attempts = len(trials.record(root, row.trial.name)['attempts'])
+    log = records.path(root, row.trial.name, 'log')
+    attempts = len(records.read(root, row.trial.name)['attempts'])
     said = f'{row.trial.name} failed: {row.reason} (attempts: {attempts}); {log} ends'
     end: list[Any] = ['(there is none)']
     if os.path.exists(log):
