@@ -63,6 +63,9 @@ class _Instruction:
     return re.findall(r'%([\w.-]+)', found[1]) if found else []
 
 
+_Computation = dict[str, _Instruction]  # by name, the result last
+
+
 @dataclasses.dataclass(frozen=True)
 class _Total:
   counts: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -78,8 +81,8 @@ class _Total:
       self.repeated + other.repeated,
     )
 
-  def rounds(self, times: int | None) -> '_Total':
-    """Returns what a loop does that goes round so often."""
+  def in_loop(self, times: int | None) -> '_Total':
+    """Returns what a loop does that goes round so often with this."""
     if times is None:
       unknown = math.nan if self.once else 0
       return dataclasses.replace(self, repeated=unknown)
@@ -88,6 +91,18 @@ class _Total:
     # XLA counts a body even where it is never run.
     repeated = times * self.repeated + (times - 1) * self.once
     return _Total(counts, sizes, self.once, repeated)
+
+
+def _largest(branches: list[_Total]) -> _Total:
+  """Returns the most that one of several does; the FLOPs apart, as XLA has them."""
+  sent = max(branches, key=lambda part: sum(part.sizes.values()))
+  once = _most([part.once for part in branches])
+  in_all = _most([part.once + part.repeated for part in branches])
+  return dataclasses.replace(sent, once=once, repeated=in_all - once)
+
+
+def _most(numbers: list[float]) -> float:
+  return math.nan if any(map(math.isnan, numbers)) else max(numbers)
 
 
 def read_program(text: str) -> Program:
@@ -108,14 +123,14 @@ def read_program(text: str) -> Program:
   >>> read_program(text).bytes
   Counter({'all-gather': 32})
   """
-  computations: dict[str, list[_Instruction]] = {}
+  computations: dict[str, _Computation] = {}
   entry = ''
   for line in text.splitlines():
     if header := _COMPUTATION.match(line):
-      here = computations.setdefault(header[2], [])
+      here = computations.setdefault(header[2], {})
       entry = header[2] if header[1] else entry
     elif computations and (match := _INSTRUCTION.match(line)):
-      here.append(_Instruction(*match.groups()))
+      here[match[1]] = _Instruction(*match.groups())
   loops: list[tuple[int | None, bool]] = []
   totals: dict[str, _Total] = {}
 
@@ -123,40 +138,40 @@ def read_program(text: str) -> Program:
     """Returns what a computation does, and what those do that it calls."""
     if name not in totals:
       here = computations[name]
-      types = {i.name: i.type for i in here}
-      parts = sum((one(i, name, types) for i in here), _Total())
-      if _goes_on(name, here):
+      parts = sum((one(i, name, here) for i in here.values()), _Total())
+      if _goes_on(name, here.values()):
         parts = dataclasses.replace(parts, counts=Counter(), sizes=Counter())
       totals[name] = parts
     return totals[name]
 
-  def one(instruction: _Instruction, name: str, types: dict[str, str]) -> _Total:
+  def one(instruction: _Instruction, name: str, here: _Computation) -> _Total:
     operation, called = instruction.operation.removesuffix('-start'), instruction.named
     if operation in _KINDS:
       # TPUs have reduce-scatters as an all-reduce of which a part is taken.
       scatters = name.startswith('all-reduce-scatter')
       kind = 'reduce-scatter' if scatters else operation
-      return _Total(Counter([kind]), Counter({kind: _payload(instruction, types)}))
+      return _Total(Counter([kind]), Counter({kind: _payload(instruction, here)}))
     if operation in ('dot', 'convolution'):
-      return _Total(once=_product_flops(instruction, types))
+      return _Total(once=_product_flops(instruction, here))
     if operation == 'custom-call' and _GPU_LIBRARY.search(instruction.rest):
       return _Total(once=math.nan)  # XLA has counted it, but not its rounds
     if operation == 'while':
       [body], [condition] = called('body'), called('condition')
-      times, within = _trip_count(instruction, computations[condition]), total(body)
+      within = total(body) + total(condition)
+      times = _trip_count(
+        instruction, here, computations[condition], computations[body]
+      )
       loops.append((times, within.once != 0))
-      return within.rounds(times)
+      return within.in_loop(times)
     if operation == 'conditional':
       names = called('branch_computations')
       names = names or called('true_computation') + called('false_computation')
-      return max(
-        map(total, names), key=lambda part: (sum(part.sizes.values()), part.once)
-      )
+      return _largest([total(name) for name in names])
     if operation in ('fusion', 'async', 'call'):
       return sum(map(total, called('calls') + called('to_apply')), _Total())
     return _Total()
 
-  whole = total(entry)
+  whole = total(entry) if entry else _Total()
   return Program(
     whole.counts,
     whole.sizes,
@@ -174,16 +189,20 @@ def _goes_on(name: str, instructions: Iterable[_Instruction]) -> bool:
   )
 
 
-def _product_flops(product: _Instruction, types: dict[str, str]) -> int:
-  result = _shape(product.type)
-  left, right = (_shape(types[name]) for name in product.operands)
-  if product.operation == 'dot':
-    return dot_flops(result, left, product.rest)
-  return convolution_flops(result, left, right, product.rest)
+def _product_flops(product: _Instruction, here: _Computation) -> float:
+  """Returns a product's FLOPs; NaN of one that is not written as is known here."""
+  try:
+    result = _shape(product.type)
+    left, right = (_shape(here[name].type) for name in product.operands)
+    if product.operation == 'dot':
+      return dot_flops(result, left, product.rest)
+    return convolution_flops(result, left, right, product.rest)
+  except (KeyError, ValueError):
+    return math.nan
 
 
-def _payload(instruction: _Instruction, types: dict[str, str]) -> int:
-  given = sum(_size(types.get(name, '')) for name in instruction.operands)
+def _payload(instruction: _Instruction, here: _Computation) -> int:
+  given = sum(_size(here[name].type) for name in instruction.operands if name in here)
   # The first half of an asynchronous one returns what it was given, too; and of a
   # permutation two numbers of its own.
   taken = _size(instruction.type.replace('u32[]', ''))
@@ -220,14 +239,45 @@ def _size(type_: str) -> int:
   return (bits + 7) // 8
 
 
-def _trip_count(loop: _Instruction, condition: list[_Instruction]) -> int | None:
+def _trip_count(
+  loop: _Instruction, here: _Computation, condition: _Computation, body: _Computation
+) -> int | None:
+  """Returns how often a loop goes round; None where the text does not say.
+
+  Args:
+    loop: the loop.
+    here: the computation that it is in.
+    condition: its own.
+    body: its own.
+  """
   if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.rest):
     return int(known[1])
-  # Where the compiler does not say, it compares a counter, which begins at 0.
-  root = condition[-1]
-  if root.operation != 'compare' or 'direction=LT' not in root.rest:
+  # Where the compiler does not say, it adds to a counter up to a constant.
+  *_, test = condition.values()
+  *_, after = body.values()
+  counter = condition.get(test.operands[0]) if test.operands else None
+  place = re.search(r'index=(\d+)', counter.rest) if counter else None
+  if test.operation != 'compare' or 'direction=LT' not in test.rest or not place:
     return None
-  constants = {i.name: i.rest for i in condition if i.operation == 'constant'}
-  limit = constants.get(root.operands[1], '')
-  number = re.match(r'(\d+)\)', limit)
-  return int(number[1]) if number else None
+  before, index = here.get(loop.operands[0]), int(place[1])
+  if not before or before.operation != 'tuple' or after.operation != 'tuple':
+    return None
+  step = body.get(after.operands[index])
+  if not step or step.operation != 'add':
+    return None
+  added = [_constant(name, body) for name in step.operands]
+  by = next((number for number in added if number), None)
+  first = _constant(before.operands[index], here)
+  end = _constant(test.operands[1], condition)
+  if first is None or end is None or by is None:
+    return None
+  return max(0, -((first - end) // by))
+
+
+def _constant(name: str, here: _Computation) -> int | None:
+  """Returns the number that an instruction is, or is a copy of; None of any other."""
+  found = here.get(name)
+  while found and found.operation == 'copy':
+    found = here.get(found.operands[0])
+  number = re.match(r'(-?\d+)\)', found.rest) if found else None
+  return int(number[1]) if found and number and found.operation == 'constant' else None

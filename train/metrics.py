@@ -1,12 +1,15 @@
 """Where the numbers of a run go: the terminal, `metrics.jsonl` and TensorBoard."""
 
+import contextlib
 import html
 import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Collection
+import threading
+import time
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
@@ -34,6 +37,27 @@ def logger() -> logging.Logger:
     log.propagate = False
     log.setLevel(logging.INFO if jax.process_index() == 0 else logging.WARNING)
   return log
+
+
+@contextlib.contextmanager
+def told(what: str, every: float = 60) -> Iterator[None]:
+  """Logs what is done, such as 'compiling', and again after each so many seconds."""
+  log, done, began = logger(), threading.Event(), time.monotonic()
+  log.info(what)
+
+  def tell() -> None:
+    while not done.wait(every):
+      log.info(
+        '  still %s, for %.0f s', what.partition(' ')[0], time.monotonic() - began
+      )
+
+  thread = threading.Thread(target=tell, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    thread.join()
 
 
 class Late:

@@ -8,6 +8,8 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def dot_flops(result: Sequence[int], left: Sequence[int], attributes: str) -> int:
   """Returns the FLOPs of a dot.
@@ -81,8 +83,5 @@ def _valid(size: int, kernel: int, out: int, settings: dict[str, str]) -> int:
   dilation = int(settings.get('rhs_dilate', 1))
   before = int(settings.get('pad', '0_0').split('_')[0])
   end = (size - 1) * apart + 1
-  return sum(
-    0 <= (at := i * stride + k * dilation - before) < end and at % apart == 0
-    for i in range(out)
-    for k in range(kernel)
-  )
+  at = stride * np.arange(out)[:, None] + dilation * np.arange(kernel) - before
+  return int(((at >= 0) & (at < end) & (at % apart == 0)).sum())

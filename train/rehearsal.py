@@ -1,12 +1,10 @@
 """The two steps of a config, compiled for devices that need not be there."""
 
-import contextlib
 import dataclasses
 import math
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +17,7 @@ from .evaluation import make_eval_step
 from .experiment import Experiment, check, make_experiment
 from .hlo import Program, read_program
 from .mesh import batch_sharded, make_mesh, replicated
-from .metrics import logger
+from .metrics import told
 from .report import model_flops
 from .topologies import Topology
 
@@ -225,26 +223,6 @@ def placed(tree: Any, shardings: Any) -> Any:
   )
 
 
-@contextlib.contextmanager
-def compiling(what: str, every: float = 60) -> Iterator[None]:
-  """Logs that something is compiled, and again after each so many seconds."""
-  log, done = logger(), threading.Event()
-  log.info('compiling %s', what)
-  began = time.monotonic()
-
-  def tell() -> None:
-    while not done.wait(every):
-      log.info('  still compiling, for %.0f s', time.monotonic() - began)
-
-  thread = threading.Thread(target=tell, daemon=True)
-  thread.start()
-  try:
-    yield
-  finally:
-    done.set()
-    thread.join()
-
-
 def _compile(
   what: str,
   lower: Callable[[], jax.stages.Lowered],
@@ -261,7 +239,7 @@ def _compile(
   """
   began = time.perf_counter()
   try:
-    with compiling(what):
+    with told(f'compiling {what}'):
       compiled = lower().compile()
   except jax.errors.JaxRuntimeError as error:
     total = _total_needed(str(error))

@@ -32,7 +32,7 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
-    ["XLA's FLOPs", *(_count(step.flops) for step in steps.values())],
+    ['compiled FLOPs', *(_count(step.flops) for step in steps.values())],
     ["the model's share", _share(r), '-'],
   ]
   kinds = sorted({k for s in steps.values() if s.program for k in s.program.counts})
@@ -81,9 +81,9 @@ def _notes(r: Rehearsal) -> list[str]:
   if program and program.product_loops:
     rounds = ', '.join('?' if n is None else str(n) for n in program.product_loops)
     notes.append(
-      f'In loops products count in each round ({rounds}), all else once.'
+      f'In loops products count in each round ({rounds}), all other FLOPs once.'
       if r.training.flops
-      else f'XLA counts loops once, and some of their rounds ({rounds}) are not known.'
+      else f"XLA counts loops once, and what more rounds ({rounds}) do can't be read."
     )
   if program and None in program.loops:
     notes.append('The collectives in a loop of unknown length count once.')

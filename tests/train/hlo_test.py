@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
+from rehearsing import needs_libtpu
 
 from convscan.train.hlo import read_program
 from convscan.train.products import convolution_flops
@@ -98,9 +99,69 @@ def test_a_loop_of_unknown_length_leaves_the_flops_unknown():
   assert math.isnan(program.repeated)
 
 
+def test_the_condition_of_a_loop_counts_too():
+  def loop(x, kernel):
+    return jax.lax.while_loop(lambda x: (x @ kernel).sum() < 1, lambda x: x + 1, x)
+
+  program = read_program(_compiled(loop, (4, 16), (16, 16)).as_text())
+  assert program.product_loops == (None,)
+  assert math.isnan(program.repeated)
+
+
+def test_a_loop_of_unknown_length_without_products_hides_none():
+  def loop(x, kernel):
+    x = jax.lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x + 1, x)
+    return jax.lax.scan(lambda x, _: (x @ kernel, None), x, None, length=3)[0]
+
+  program = read_program(_compiled(loop, (4, 16), (16, 16)).as_text())
+  assert None in program.loops
+  assert program.product_loops == (3,)
+  assert program.repeated == 2 * 2 * 4 * 16 * 16
+
+
+def test_of_alternatives_the_flops_are_the_most_of_each():
+  def branch(rounds):
+    def loop(x, kernel):
+      return jax.lax.scan(lambda x, _: (x @ kernel, None), x, None, length=rounds)[0]
+
+    return loop
+
+  def either(x, kernel):
+    return jax.lax.cond(x[0, 0] > 0, branch(7), lambda x, k: (x @ k) @ k, x, kernel)
+
+  compiled = _compiled(either, (4, 16), (16, 16))
+  one = 2 * 4 * 16 * 16
+  # XLA has the two products of the one; the seven of the other are the most.
+  assert 2 * one <= compiled.cost_analysis()['flops'] < 3 * one
+  assert read_program(compiled.as_text()).repeated == 5 * one
+
+
+@needs_libtpu
+@pytest.mark.parametrize('unroll', [1, 2])
+def test_a_tpus_loops_and_batches_of_products(unroll, tpu):
+  def product(x, kernel):
+    return jnp.einsum('bij,bjk->bik', x, kernel)
+
+  def loop(x, kernel):
+    def body(x, _):
+      return jnp.tanh(product(x, kernel)), None
+
+    return jax.lax.scan(body, x, None, length=ROUNDS, unroll=unroll)[0]
+
+  def compiled(function):
+    shape = jax.ShapeDtypeStruct((3, 32, 32), jnp.float32, sharding=tpu)
+    return jax.jit(function).lower(shape, shape).compile()
+
+  alone = compiled(product).cost_analysis()['flops']
+  whole = compiled(loop)
+  counted = whole.cost_analysis()['flops'] + read_program(whole.as_text()).repeated
+  # Besides, tanh.
+  assert ROUNDS * alone <= counted < 1.1 * ROUNDS * alone
+
+
 def test_groups_of_a_batch_share_its_products():
   # Each of 4 output features is of 2 of the 4 examples, with a kernel of 3x3 that fits
-  # in 7x5 places, of 3 features. XLA for CPUs has no such convolution.
+  # in 7x5 places, of 3 features. In a loop XLA for CPUs writes it as another.
   attributes = 'window={size=3x3}, dim_labels=b01f_01io->b01f, batch_group_count=2'
   multiplied = convolution_flops((2, 7, 5, 4), (4, 9, 7, 3), (3, 3, 3, 4), attributes)
   assert multiplied == 2 * (7 * 5) * (3 * 3) * 3 * 4 * 2
@@ -153,7 +214,7 @@ def test_collectives_of_a_program_reckoned_by_hand():
 
 
 # As libtpu writes them: one that is begun, gone on with while a product is computed,
-# and done; a reduce-scatter as a fusion; a loop whose length only its condition has;
+# and done; a reduce-scatter as a fusion; a loop from 1 by 2 up to 14, so of 7 rounds;
 # and one of unknown length.
 _TPU = """
 %begin (p.1: bf16[4,8]) -> (bf16[4,8], bf16[8,8], u32[]) {
@@ -185,16 +246,19 @@ custom_call_target="AsyncCollectiveDone"
 
 %body (p.5: (s32[], f32[8])) -> (s32[], f32[8]) {
   %p.5 = (s32[]{:T(128)}, f32[8]{0:T(128)}) parameter(0)
+  %i.5 = s32[]{:T(128)} get-tuple-element(%p.5), index=0
+  %two.5 = s32[]{:T(128)} constant(2)
+  %n.5 = s32[]{:T(128)} add(%i.5, %two.5)
   %x.5 = f32[8]{0:T(128)} get-tuple-element(%p.5), index=1
   %y.5 = (f32[8]{0}, f32[8]{0}, u32[]{:S(2)}, u32[]{:S(2)}) \
 collective-permute-start(%x.5), channel_id=5
   %z.5 = f32[8]{0} collective-permute-done(%y.5)
   %f.5 = f32[8,8]{1,0} fusion(%z.5), kind=kOutput, calls=%async_collective_fusion.7
-  ROOT %t.5 = (s32[]{:T(128)}, f32[8]{0}) tuple(%x.5, %z.5)
+  ROOT %t.5 = (s32[]{:T(128)}, f32[8]{0}) tuple(%n.5, %z.5)
 }
 
 %condition (p.6: (s32[], f32[8])) -> pred[] {
-  %n.6 = s32[]{:T(128)} constant(7)
+  %n.6 = s32[]{:T(128)} constant(14)
   %p.6 = (s32[]{:T(128)}, f32[8]{0:T(128)}) parameter(0)
   %i.6 = s32[]{:T(128)} get-tuple-element(%p.6), index=0
   ROOT %lt.6 = pred[]{:T(512)} compare(%i.6, %n.6), direction=LT
@@ -206,16 +270,19 @@ collective-permute-start(%x.5), channel_id=5
   ROOT %lt.7 = pred[]{:T(512)} compare(%x.7, %x.7), direction=LT
 }
 
-ENTRY %main (a: bf16[4,8], b: f32[8,8], c: (s32[], f32[8])) -> f32[8,8] {
+ENTRY %main (a: bf16[4,8], b: f32[8,8], c: f32[8]) -> f32[8,8] {
   %a = bf16[4,8]{1,0} parameter(0)
   %b = f32[8,8]{1,0} parameter(1)
-  %c = (s32[], f32[8]{0}) parameter(2)
+  %c = f32[8]{0} parameter(2)
+  %one = s32[] constant(1)
+  %first = s32[]{:T(128)} copy(%one)
+  %begun = (s32[], f32[8]{0}) tuple(%first, %c)
   %f.1 = (bf16[4,8], bf16[8,8], u32[]) fusion(%a), kind=kCustom, calls=%begin
   %f.2 = f32[8,8] fusion(%a, %b), kind=kOutput, calls=%async_collective_fusion.7
   %f.3 = bf16[8,8] fusion(%a), kind=kCustom, calls=%done
   %f.4 = f32[4,8] fusion(%f.2), kind=kCustom, calls=%all-reduce-scatter.2
-  %w.5 = (s32[], f32[8]) while(%c), condition=%condition, body=%body
-  ROOT %w.6 = (s32[], f32[8]) while(%w.5), condition=%unknown, body=%body
+  %w.5 = (s32[], f32[8]) while(%begun), condition=%condition, body=%body
+  ROOT %w.6 = (s32[], f32[8]) while(%begun), condition=%unknown, body=%body
 }
 """
 
@@ -232,3 +299,30 @@ def test_collectives_of_a_tpus_program_reckoned_by_hand():
   assert math.isnan(sent.repeated)
   known = read_program(_TPU.replace('condition=%unknown', 'condition=%condition'))
   assert known.repeated == 2 * 6 * (2 * 8**3)
+
+
+_PRODUCT = 'convolution(%q.2, %q.2)'
+
+
+@pytest.mark.parametrize(
+  ('old', 'new'),
+  [
+    # What a newer compiler might write, and a product that a GPU leaves to a library.
+    (_PRODUCT, 'convolution(f32[8,8]{1,0:T(8,128)} %q.2, f32[8,8] %q.2)'),
+    (_PRODUCT, 'convolution(q.2, q.2)'),
+    (_PRODUCT, 'convolution(%q.2, %q.2, %q.2)'),
+    ('dim_labels=bf_io->bf', 'dim_labels=b?_i?->b?'),
+    ('dim_labels=bf_io->bf', ''),
+    (_PRODUCT, 'custom-call(%q.2), custom_call_target="__cublas$gemm"'),
+  ],
+)  # fmt: skip
+def test_products_that_can_not_be_read_are_not_guessed(old, new):
+  text = _TPU.replace('condition=%unknown', 'condition=%condition')
+  program = read_program(text.replace(old, new))
+  assert program.product_loops == (7, 7)
+  assert math.isnan(program.repeated)
+  assert program.counts == read_program(text).counts
+
+
+def test_without_a_text_nothing_is_known():
+  assert read_program('').counts == {}

@@ -1,9 +1,12 @@
 """What is written reads back, and a resumed run writes no step twice."""
 
+import re
 import struct
+import time
 
 from tensorboardX.proto.event_pb2 import Event
 
+from convscan.train import metrics
 from convscan.train.metrics import MetricWriter, read
 from convscan.train.tasks.task import mean
 
@@ -55,3 +58,28 @@ def test_a_resumed_run_drops_what_comes_again(tmp_path):
 def test_means_over_uneven_batches_are_exact():
   batches = [{'loss': (8.0, 4.0)}, {'loss': (1.0, 1.0)}]
   assert mean(batches) == {'loss': 9.0 / 5}
+
+
+def test_what_takes_long_is_told_of_until_it_ends(monkeypatch):
+  said = []
+  monkeypatch.setattr(metrics, 'logger', lambda: Said(said))
+  with metrics.told('compiling a step', every=0.05):
+    deadline = time.monotonic() + 20
+    while len(said) < 3 and time.monotonic() < deadline:
+      time.sleep(0.01)
+  count = len(said)
+  time.sleep(0.2)
+  assert len(said) == count >= 3
+  first, *others = said
+  assert first == 'compiling a step'
+  assert all(re.fullmatch(r'  still compiling, for \d+ s', line) for line in others)
+
+
+class Said:
+  """A logger that keeps its lines."""
+
+  def __init__(self, lines):
+    self.lines = lines
+
+  def info(self, line, *values):
+    self.lines.append(line % values)

@@ -6,7 +6,6 @@ import importlib.util
 import math
 import re
 import sys
-import time
 
 import jax
 import pytest
@@ -201,15 +200,6 @@ def test_loops_do_not_hide_flops():
   recurrent = rehearse_on_cpu(config)
   assert set(recurrent.training.program.product_loops) == {16}
   assert recurrent.training.flops == pytest.approx(recurrent.flops, rel=0.1)
-
-
-def test_long_compiling_is_told_of_now_and_then(caplog):
-  with caplog.at_level('INFO'), rehearsal.compiling('a step', every=0.05):
-    time.sleep(0.3)
-  first, *others = [record.getMessage() for record in caplog.records]
-  assert first == 'compiling a step'
-  assert 2 <= len(others) <= 5
-  assert set(others) == {'  still compiling, for 0 s'}
 
 
 def test_gradients_are_summed_over_devices_once(on_eight):

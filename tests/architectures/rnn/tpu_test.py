@@ -8,7 +8,6 @@ run them:
 """
 
 import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -49,26 +48,6 @@ needs_libtpu = pytest.mark.skipif(
   reason='libtpu is not installed: see the docstring of this file',
 )
 both_dtypes = pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-
-
-@pytest.fixture(scope='module')
-def tpu() -> Iterator[Any]:
-  """The sharding that puts everything on one chip of a slice that is not there."""
-  from jax.experimental import topologies
-  from jax.experimental.compilation_cache import compilation_cache
-
-  with pytest.MonkeyPatch.context() as patch:
-    # Nothing here answers questions about a TPU's host, and workers may come in pairs.
-    patch.setenv('TPU_SKIP_MDS_QUERY', '1')
-    patch.setenv('TPU_WORKER_HOSTNAMES', 'localhost')
-    patch.setenv('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
-    topology = topologies.get_topology_desc(platform='tpu', topology_name='v5e:2x2')
-    # An executable for a TPU can be written to the cache, but not read without one.
-    jax.config.update('jax_enable_compilation_cache', False)
-    compilation_cache.reset_cache()
-    yield jax.sharding.SingleDeviceSharding(topology.devices[0])
-    jax.config.update('jax_enable_compilation_cache', True)
-    compilation_cache.reset_cache()
 
 
 def compile_gradient(module: nn.Module, tpu: Any, *args: Any, **kwargs: Any) -> None:
