@@ -137,10 +137,19 @@ def test_a_metric_that_nobody_wrote_is_told_with_those_there_are(swept):
 
   assert said('eval/acuracy', listed) == (
     "--metric: 'eval/acuracy', which no trial has written; did you mean "
-    "'eval/accuracy'? There are eval/accuracy, train/loss"
+    "'eval/accuracy'? There are eval/accuracy"
+  )
+  assert said('eval/qqqqqqqqqqqqqqqq', listed) == (
+    "--metric: 'eval/qqqqqqqqqqqqqqqq', which no trial has written. There are "
+    'eval/accuracy'
   )
   assert said('eval/accuracy', listed) == ''
+  assert said('eval/accuracy', listed[3:4]) == ''  # it is written, but not finite
   assert said('eval/acuracy', listed[4:]) == ''  # none has begun
+  folder = root / listed[4].name
+  folder.mkdir()
+  (folder / 'metrics.jsonl').write_text('{"step": 10, "train/loss": 0.5}\n')
+  assert said('eval/accuracy', listed[4:]) == ''  # none has been evaluated
 
 
 def test_what_failed_is_told_with_the_end_of_its_log(swept):
@@ -277,6 +286,14 @@ def test_pictures_have_the_values_that_a_trial_left_as_they_were(tmp_path, monke
     assert scales['seed'].values == [0, 1]
     assert scales['batch_size'].values == [16, 32, 64]
   assert len(given) == 2
+
+
+def test_the_best_and_the_worst_line_are_named(swept, monkeypatch):
+  figures = []
+  monkeypatch.setattr(pictures, 'save', lambda figure, *names: figures.append(figure))
+  pictures.draw(str(swept[0]), _rows(swept), ACCURACY)
+  texts = [t.get_text() for t in figures[0].axes[0].get_legend().get_texts()]
+  assert texts == ['worst: 0.3', 'best: 0.8']
 
 
 def test_both_pictures_are_drawn_of_what_has_values(swept):

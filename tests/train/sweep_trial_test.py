@@ -58,6 +58,22 @@ def test_what_fails_is_tried_again_and_reported_with_its_log(tmp_path):
   assert 'not finite' in said
 
 
+@pytest.mark.parametrize(
+  ('log', 'said'),
+  [
+    ('convscan: config.seed: 1.5\n', ': config.seed: 1.5'),
+    ('Traceback:\n  x\njax.errors.JaxRuntimeError: OOM\n----\nFor simplicity, JAX\n',
+     ': jax.errors.JaxRuntimeError: OOM'),
+    ('06:45:44  step 1\n', ''),
+    ('', ''),
+  ],
+)  # fmt: skip
+def test_of_a_log_the_last_error_of_its_last_attempt_is_the_reason(log, said, tmp_path):
+  file = tmp_path / 'log'
+  file.write_text(f'--- attempt 1, on h\nconvscan: old\n--- attempt 2, on h\n{log}')
+  assert trials._last_word(file) == said
+
+
 class Threaded:
   """A launcher that runs trials in a thread here, one after the other."""
 

@@ -51,19 +51,28 @@ def request_stop(root: str, name: str, why: str) -> None:
   write(path(root, name, 'stop'), json.dumps({'reason': why}) + '\n')
 
 
+def is_to_stop(root: str, name: str) -> bool:
+  """Returns whether a trial is to end for good."""
+  return os.path.exists(path(root, name, 'stop'))
+
+
 def pause(root: str) -> None:
   """Has all trials of a sweep save and end, for now."""
-  write(paused(root), '')
+  write(_pause(root), '')
 
 
 def unpause(root: str) -> None:
   """Has trials run again that are started from here on."""
   with contextlib.suppress(FileNotFoundError):
-    os.remove(paused(root))
+    os.remove(_pause(root))
 
 
-def paused(root: str) -> str:
-  """Returns the path of a file that is there as long as a sweep is paused."""
+def is_paused(root: str) -> bool:
+  """Returns whether trials are to save and end, for now."""
+  return os.path.exists(_pause(root))
+
+
+def _pause(root: str) -> str:
   return os.path.join(root, 'trials', 'pause')
 
 
@@ -96,7 +105,7 @@ def state(root: str, name: str) -> str:
     return 'finished'
   if noted == 'failed':
     return 'failed'
-  if os.path.exists(path(root, name, 'stop')):
+  if is_to_stop(root, name):
     return 'stopped'
   return (
     'interrupted' if os.path.exists(os.path.join(workdir, 'config.json')) else noted

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .. import history
 from ..errors import ConfigError, did_you_mean
 from ..files import write
-from ..history import read
 from . import records
 from .plan import Trial, name_of
 
@@ -64,7 +64,7 @@ class Row:
 
   Attributes:
     trial: which.
-    state: see `trials.state`.
+    state: see `records.state`.
     step: of the newest line of its metrics.
     num_steps: its last step, None before it has begun.
     curve: the metric by step, where it is finite: `(step, value)`.
@@ -86,10 +86,8 @@ class Row:
 def read_row(root: str, trial: Trial, metric: Metric) -> Row:
   """Reads how a trial stands."""
   workdir = os.path.join(root, trial.name)
-  history, noted = read(workdir), records.read(root, trial.name)
-  curve = [
-    (m['step'], m[metric.name]) for m in history if m.get(metric.name) is not None
-  ]
+  lines, noted = history.read(workdir), records.read(root, trial.name)
+  curve = [(m['step'], m[metric.name]) for m in lines if m.get(metric.name) is not None]
   state = records.state(root, trial.name)
   seconds = 0.0
   for attempt in noted['attempts']:
@@ -100,7 +98,7 @@ def read_row(root: str, trial: Trial, metric: Metric) -> Row:
   return Row(
     trial=trial,
     state=state,
-    step=max((m['step'] for m in history), default=0),
+    step=max((m['step'] for m in lines), default=0),
     num_steps=records.num_steps(workdir),
     curve=curve,
     best=max(curve, key=lambda point: metric.score(point[1]), default=None),
@@ -183,15 +181,17 @@ def unknown_metric(root: str, rows: Iterable[Row], metric: Metric) -> str:
   """Returns what to take in place of a metric that no trial has written, or ''."""
   written: set[str] = set()
   for row in rows:
-    if row.curve:
-      return ''
-    written.update(*read(os.path.join(root, row.trial.name)))
-  if not written:
+    written.update(*history.read(os.path.join(root, row.trial.name)))
+  # Of another kind there may be none because nothing has come so far.
+  kind = metric.name.partition('/')[0] + '/'
+  known = sorted(name for name in written if name.startswith(kind))
+  if metric.name in written or not known:
     return ''
-  known = sorted(k for k in written if k.startswith(('train/', 'eval/')))
+  guess = did_you_mean(metric.name, known)
+  end = f';{guess}' if guess else '.'
   return (
-    f'--metric: {metric.name!r}, which no trial has written;'
-    f'{did_you_mean(metric.name, known)} There are {", ".join(known)}'
+    f'--metric: {metric.name!r}, which no trial has written{end} '
+    f'There are {", ".join(known)}'
   )
 
 

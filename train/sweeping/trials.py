@@ -6,11 +6,13 @@ import datetime
 import hashlib
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import history
@@ -21,6 +23,9 @@ from .plan import Trial, arguments
 # After a SIGTERM a run ends with its step or evaluation, and saves.
 _GRACE_SECONDS = 120
 _POLL_SECONDS = 0.2
+_ATTEMPT = '--- attempt '
+# Our own last line, or that of a traceback.
+_ERROR = re.compile(r'convscan: |[\w.]*(Error|Exception)\b')
 # Run by Python before the trial: what it says holds for the program it becomes. The
 # kernel kills that with our worker, so none trains on when Ray starts it elsewhere.
 _DIE_WITH_PARENT = """
@@ -101,9 +106,9 @@ def run(job: Job) -> str:
     for left in reversed(range(job.retries + 1)):
       if digest(job.config) != job.digest:
         noted |= {'state': 'failed', 'reason': f'{job.config} has changed meanwhile'}
-      elif os.path.exists(records.path(root, name, 'stop')):
+      elif records.is_to_stop(root, name):
         noted |= {'state': 'stopped'}
-      elif os.path.exists(records.paused(root)):
+      elif records.is_paused(root):
         noted |= {'state': 'interrupted' if noted['attempts'] else 'waiting'}
       else:
         _attempt(job, noted, held)
@@ -120,9 +125,9 @@ def _judge(job: Job, noted: dict[str, Any], left: int) -> None:
   status, workdir = noted['attempts'][-1]['status'], os.path.join(root, name)
   if status == 0 and records.is_complete(workdir):
     noted |= {'state': 'finished', 'reason': ''}
-  elif os.path.exists(records.path(root, name, 'stop')):
+  elif records.is_to_stop(root, name):
     noted |= {'state': 'stopped', 'reason': ''}
-  elif os.path.exists(records.paused(root)):
+  elif records.is_paused(root):
     noted |= {'state': 'interrupted', 'reason': ''}
   else:
     if status == 0:
@@ -131,15 +136,18 @@ def _judge(job: Job, noted: dict[str, Any], left: int) -> None:
     elif status < 0:
       noted['reason'] = f'it was killed by {signal.Signals(-status).name}'
     else:
-      said = _last_line(records.path(root, name, 'log'))
-      noted['reason'] = f'exit status {status}: {said}'
+      said = _last_word(records.path(root, name, 'log'))
+      noted['reason'] = f'exit status {status}{said}'
     noted['state'] = 'running' if left and status != 2 else 'failed'
 
 
-def _last_line(file: str) -> str:
-  """Returns the last of a log, which says what went wrong, of a trial that failed."""
+def _last_word(file: str) -> str:
+  """Returns what the last attempt said was wrong, after a colon, or ''."""
   with open(file, errors='replace') as f:
-    return f.read().rstrip().splitlines()[-1].removeprefix('convscan: ')[:100]
+    said = [line for line in f.read().splitlines() if line.strip()]
+  begun = max(i for i, line in enumerate(said) if line.startswith(_ATTEMPT))
+  errors = [line for line in said[begun + 1 :] if _ERROR.match(line)]
+  return f': {errors[-1].removeprefix("convscan: ")[:100]}' if errors else ''
 
 
 def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
@@ -163,7 +171,7 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
   with open(records.path(root, name, 'log'), 'a') as log:
     now = datetime.datetime.now().isoformat(' ', 'seconds')
     count = len(noted['attempts'])
-    print(f'--- attempt {count}, {now}, on {attempt["host"]}', file=log, flush=True)
+    print(f'{_ATTEMPT}{count}, {now}, on {attempt["host"]}', file=log, flush=True)
     process = subprocess.Popen(
       command,
       stdin=subprocess.DEVNULL,
@@ -175,8 +183,9 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
       pass_fds=[held],  # so that the lock is held as long as the process lives
     )
     try:
-      stops = records.path(root, name, 'stop'), records.paused(root)
-      attempt['status'] = _wait(process, *stops)
+      attempt['status'] = _wait(
+        process, lambda: records.is_to_stop(root, name) or records.is_paused(root)
+      )
     except BaseException:  # our own end is asked for
       _end(process)
       raise
@@ -185,11 +194,11 @@ def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
       records.note(root, name, noted)
 
 
-def _wait(process: subprocess.Popen[bytes], *stops: str) -> int:
+def _wait(process: subprocess.Popen[bytes], is_to_end: Callable[[], bool]) -> int:
   while True:
     with contextlib.suppress(subprocess.TimeoutExpired):
       return process.wait(_POLL_SECONDS)
-    if any(map(os.path.exists, stops)):
+    if is_to_end():
       return _end(process)
 
 
