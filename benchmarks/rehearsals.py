@@ -69,9 +69,10 @@ here was run on a TPU.
   next one, activations and temporaries, and the program; in an evaluation also a copy
   of what is evaluated. **Of**: what libtpu lets programs have.
 - **Model FLOPs**: those of a training step on a chip, as they are counted: two for each
-  multiply-accumulate, three times over. **Share**: of what XLA counts in it, above
-  100 % where it leaves out products with padding and the gradient of inputs. **At
-  peak**: the time that they take at least, in bfloat16, which is not what a step takes.
+  multiply-accumulate, three times over. **Share**: of the FLOPs that are compiled, as
+  XLA counts them, the products of loops in each round; above 100% where XLA leaves out
+  products with padding and the gradient of inputs. **At peak**: the time that the
+  model's take at least, in bfloat16, which is not what a step takes.
 - **Sent**: by collectives of a training step, a chip, in MiB of the larger of what goes
   in and what comes out.
 - **Compiled**: both steps, in seconds, on {cores} cores that did other things too.

@@ -4,15 +4,16 @@ python -m convscan.train.main --config=imagenet_resnet50 --workdir=runs/resnet50
     --config.data.data_dir=DIR --config.num_reader_workers=16
 
 Published: 76.40 % top-1 accuracy with batches of 256 and 76.26 % with 8,192, means over
-five runs, on the central 224 pixels; https://arxiv.org/abs/1706.02677, table 1. Not
-trained here.
+five runs of the median of their last five epochs, on the central 224 pixels;
+https://arxiv.org/abs/1706.02677, table 1. Not trained here.
 
-The same are the augmentation, the learning rate scaled by the batch size, five epochs
-of warm-up, the decay after 30, 60 and 80 of 90 epochs, Nesterov momentum, weight decay
-of all but batch norms and biases, and blocks that begin as their shortcuts. Others are:
-the warm-up begins at 0, not at the rate of a batch of 256; initial weights are those of
-the layers here; and what is computed in bfloat16. Batch norms see the images of one
-device, which are 32, as in the paper, where 32 devices share the batch.
+The same are the sizes, ratios and flips of the augmentation, the learning rate scaled
+by the batch size, five epochs of warm-up, the decay after 30, 60 and 80 of 90 epochs,
+Nesterov momentum, weight decay of all but batch norms, and blocks that begin as their
+shortcuts. Others are: biases have no weight decay; the warm-up begins at 0, not at the
+rate of a batch of 256; initial weights are those of the layers here; and what is
+computed in bfloat16. Batch norms see the images of one device, which are 32, as in the
+paper, where 32 devices share the batch.
 """
 
 from ml_collections import ConfigDict

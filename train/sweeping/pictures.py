@@ -153,10 +153,10 @@ def parallel_coordinates(
     for i, path in enumerate(np.array(heights).T):
       best = i == len(rows) - 1
       shown = _shown(_value(rows[i]))
-      label = f'best: {shown}' if best else f'worst: {shown}' if i == 0 else None
+      name = f'best: {shown}' if best else f'worst: {shown}' if i == 0 else None
       axes.plot(path, color=_BEST if best else colours[i], lw=3 if best else 1.4,
                 alpha=1.0 if best else 0.75, zorder=3 if best else 2,
-                label=label)  # fmt: skip
+                label=name)  # fmt: skip
     names = [title for title, _ in marks]
     turned = max(map(len, [*titles(list(scales)), metric.name])) > 20
     axes.set_xticks(range(len(names)), names, rotation=20 if turned else 0,
