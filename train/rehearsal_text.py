@@ -28,12 +28,12 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   lines += [*_aligned(rows), verdict(r), '']
   rows = [[f'a step, a {chip}', *steps]]
   peak = peak_flops(r.kind)
-  least = f'{1e6 * r.flops / peak:,.2f} us' if peak else '-'
+  least = _time(r.flops / peak) if peak else '-'
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
     ['compiled FLOPs', *(_count(step.flops) for step in steps.values())],
-    ["the model's share", _share(r), '-'],
+    ["the model's share of these", _share(r), '-'],
   ]
   kinds = sorted({k for s in steps.values() if s.program for k in s.program.counts})
   for kind in kinds:
@@ -81,13 +81,13 @@ def _notes(r: Rehearsal) -> list[str]:
   if program and program.product_loops:
     rounds = ', '.join('?' if n is None else str(n) for n in program.product_loops)
     notes.append(
-      f'In loops products count in each round ({rounds}), all other FLOPs once.'
+      f'Training loops {rounds} times: products count in each round, other FLOPs once.'
       if r.training.flops
       else f"XLA counts loops once, and what more rounds ({rounds}) do can't be read."
     )
   if program and None in program.loops:
     notes.append('The collectives in a loop of unknown length count once.')
-  if r.training.flops and r.flops > r.training.flops:
+  if r.training.flops and r.flops > 1.005 * r.training.flops:
     notes.append(
       "The model's count has what XLA leaves out: products with padding, and the "
       'gradient of the inputs.'
@@ -102,7 +102,7 @@ def _share(r: Rehearsal) -> str:
 def _sent(step: Step, kind: str) -> str:
   if step.program is None or not step.program.counts[kind]:
     return '-'
-  return f'{step.program.counts[kind]:,} x, {_bytes(step.program.bytes[kind])}'
+  return f'{step.program.counts[kind]:,} x, {_bytes(step.program.bytes[kind])} in all'
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -119,11 +119,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _bytes(number: float) -> str:
   """Returns bytes in the unit that suits them.
 
-  >>> _bytes(0), _bytes(1536), _bytes(3 * 2**30)
-  ('-', '1.5 KiB', '3.00 GiB')
+  >>> _bytes(0), _bytes(4), _bytes(1536), _bytes(3 * 2**30)
+  ('-', '4 bytes', '1.5 KiB', '3.00 GiB')
   """
-  if not number:
-    return '-'
+  if number < 52:  # 0.05 KiB
+    return f'{number:.0f} bytes' if number else '-'
   for unit, digits in (('KiB', 1), ('MiB', 2)):
     number_in = number / 1024 ** (1 if unit == 'KiB' else 2)
     if number_in < 1024:
@@ -143,10 +143,19 @@ def _count(number: float | None) -> str:
   """
   if number is None:
     return '-'
-  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6)):
+  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6), ('K', 1e3)):
     if number >= size:
       return f'{number / size:.2f} {unit}'
   return f'{number:.0f}'
+
+
+def _time(seconds: float) -> str:
+  """Returns a time in the unit that suits it.
+
+  >>> _time(2e-7), _time(0.81)
+  ('0.20 us', '810.00 ms')
+  """
+  return f'{1e6 * seconds:.2f} us' if seconds < 1e-3 else f'{1e3 * seconds:,.2f} ms'
 
 
 def _value(value: Any) -> str:

@@ -12,6 +12,7 @@ sets whose size is known. `cpu`, `cpu:8` and `gpu` are this machine's own device
 """
 
 import os
+import signal
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -38,6 +39,8 @@ def main(config: ConfigDict) -> None:
   Raises:
     RunError: it does not fit, on all that was asked for.
   """
+  # There is nothing to save, and Python's own handler would wait for the compiler.
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
   if not any(TOPOLOGY.value or ()):
     raise ConfigError('--topology: none; expected one or several, such as v5e:4x4')
   by_slice = FIND.value == 'slice'

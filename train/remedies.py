@@ -62,8 +62,9 @@ def try_remedies(
 ) -> Iterator[Trial]:
   """Compiles changes of a config that does not fit, a key at a time, the mildest first.
 
-  Of each key the first value that could be enough is compiled and, where it is not, the
-  strongest; a key of which none can be enough is not. If nothing helps alone, the
+  Of each key the values that could be enough are compiled until one is, three of them
+  at most and the strongest; a key of which none can be enough is not. If nothing helps
+  alone, the
   strongest values of all keys but the batch's size are compiled together.
 
   Args:
@@ -77,7 +78,7 @@ def try_remedies(
     enough = [rung for rung in ladder if rung.at_least <= base.limit]
     if 'batch_size' not in ladder[-1].overrides:
       together |= ladder[-1].overrides
-    for rung in enough[:1] + enough[1:][-1:]:
+    for rung in enough[:3] + enough[3:][-1:]:
       trial = _try(config, dataset, base.topology, rung)
       if trial:
         yield trial
@@ -200,6 +201,7 @@ def find_slice(
   while low < high:
     middle = (low + high) // 2
     rehearsal = rehearse(config, dataset, possible[middle])
+    _tell(rehearsal)
     if rehearsal.fits:
       best, high = rehearsal, middle
     else:
@@ -224,10 +226,16 @@ def _try(
   logger().info('trying %s', said)
   try:
     rehearsal = rehearse(changed(config, trial.overrides), dataset, topology)
+    _tell(rehearsal)
     return dataclasses.replace(trial, rehearsal=rehearsal)
   except ConfigError as error:
     logger().info('  %s', error)
     return None
+
+
+def _tell(found: Rehearsal) -> None:
+  needs, limit = found.needs / 2**30, found.limit / 2**30
+  logger().info('  %s: %.2f of %.2f GiB', found.topology, needs, limit)
 
 
 def _steps(base: Rehearsal) -> list[dict[str, int]]:

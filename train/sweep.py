@@ -31,7 +31,8 @@ LAUNCHER = flags.DEFINE_enum(
   'launcher',
   'ray',
   ['ray', 'print', 'none'],
-  'what runs the trials: Ray; print writes the commands; none tells how they stand',
+  'what runs the trials: Ray; print writes the commands; none tells how they stand, '
+  'and draws that anew',
 )
 FORMAT = flags.DEFINE_enum(
   'format',
@@ -52,7 +53,7 @@ LOOPBACK = flags.DEFINE_bool(
   'loopback', True, 'Ray, where it is started here, listens on 127.0.0.1 alone'
 )
 METRIC = flags.DEFINE_string(
-  'metric', 'eval/loss', 'a name in metrics.jsonl, by which trials are compared'
+  'metric', 'eval/loss', 'in metrics.jsonl; trials are compared by the best they had'
 )
 MODE = flags.DEFINE_enum(
   'mode', 'auto', ['auto', 'max', 'min'], 'which of its values are better'
@@ -108,7 +109,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     try:
       _drive(config, path, root, common, metric, source)
     except KeyboardInterrupt:
-      with contextlib.suppress(RunError):
+      with contextlib.suppress(RunError, ConfigError):
         _report(config, root, source, metric)
       raise
     _report(config, root, source, metric)
@@ -217,7 +218,7 @@ def _report(
   rows = [table.read_row(root, trial, metric) for trial in source.known()]
   print(table.as_text(rows, metric))
   if said := table.unknown_metric(root, rows, metric):
-    print(said)
+    raise ConfigError(said)
   files = [(table.write_csv(root, rows, metric), 'the table')]
   files += [(drawn, 'figure') for drawn in pictures.draw(root, rows, metric)]
   write_hparams(rows, root, metric)

@@ -5,6 +5,8 @@ import gc
 import importlib.util
 import math
 import re
+import signal
+import subprocess
 import sys
 
 import jax
@@ -285,6 +287,20 @@ def test_a_mistake_ends_in_one_line(arguments, said):
   assert ran.stderr.startswith('convscan: ')
   assert ran.stderr.count('\n') == 1
   assert ran.stdout == ''
+
+
+def test_ctrl_c_does_not_wait_for_the_compiler():
+  process = subprocess.Popen(
+    ['env', '--default-signal=INT', sys.executable, '-m', 'convscan.train.rehearse',
+     '--config=digits_resnet', '--topology=cpu'],
+    stderr=subprocess.PIPE,
+    text=True,
+  )  # fmt: skip
+  with process:
+    assert 'compiling' in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == -signal.SIGINT
+    assert process.stderr.read() == ''
 
 
 def test_no_gpu_is_said_in_a_line():

@@ -41,6 +41,31 @@ def test_what_makes_it_fit_is_tried(monkeypatch):
   assert shown.startswith('--config.batch_size=32: fits (')
 
 
+def test_values_are_tried_from_the_mildest_until_one_is_enough(monkeypatch):
+  config = lenet(batch_size=64)
+  config.mesh.data = 1
+  base = dataclasses.replace(rehearse_on_cpu(config), limit=100)
+  ladder = [remedies.Trial({'batch_size': n}, 50, None) for n in (32, 16, 8, 4, 2)]
+  monkeypatch.setattr(remedies, 'remedies', lambda *unused: iter([ladder]))
+
+  def tried(enough):
+    def compiled(config, dataset, topology, trial):
+      fits = trial.overrides.get('batch_size', 64) <= enough
+      needs = {'all': 100 if fits else 101}
+      step = dataclasses.replace(base.training, memory=needs)
+      found = dataclasses.replace(base, training=step, evaluation=step)
+      return dataclasses.replace(trial, rehearsal=found)
+
+    monkeypatch.setattr(remedies, '_try', compiled)
+    found = remedies.try_remedies(config, None, base)
+    return [trial.overrides['batch_size'] for trial in found if trial.overrides]
+
+  assert tried(32) == [32]
+  assert tried(8) == [32, 16, 8]
+  assert tried(4) == [32, 16, 8, 2]
+  assert tried(1) == [32, 16, 8, 2]
+
+
 def test_what_can_not_help_is_not_compiled_and_all_together_is(monkeypatch):
   config = lenet(batch_size=64)
   config.mesh.data = 1

@@ -86,8 +86,8 @@ def test_a_log_that_was_deleted_costs_no_more_than_a_duration(swept):
 
 def test_the_table_has_the_best_first(swept):
   lines = [line.split() for line in table.as_text(_rows(swept), ACCURACY).splitlines()]
-  assert lines[0] == ['learning_rate', 'name', 'state', 'step', 'eval/accuracy', 'at',
-                      'step', 'time']  # fmt: skip
+  assert lines[0] == ['learning_rate', 'model.name', 'state', 'step', 'eval/accuracy',
+                      'at', 'step', 'time']  # fmt: skip
   assert lines[1] == ['0.01', 'm', 'finished', '30/30', '0.8000', '30', '1:06:40']
   assert lines[2] == ['0.001', 'finished', '30/30', '0.7000', '20', '1:15']
   assert lines[3][0] == '0.1'
@@ -143,6 +143,8 @@ def test_a_metric_that_nobody_wrote_is_told_with_those_there_are(swept):
     "--metric: 'eval/qqqqqqqqqqqqqqqq', which no trial has written. There are "
     'eval/accuracy'
   )
+  assert said('accuracy', listed).endswith("did you mean 'eval/accuracy'? There are "
+                                           'eval/accuracy')  # fmt: skip
   assert said('eval/accuracy', listed) == ''
   assert said('eval/accuracy', listed[3:4]) == ''  # it is written, but not finite
   assert said('eval/acuracy', listed[4:]) == ''  # none has begun
@@ -181,7 +183,7 @@ def test_which_is_better_is_known_by_name(name, mode):
 
 
 def test_an_unknown_metric_needs_a_mode():
-  with pytest.raises(ConfigError, match="'eval/charm': give --mode=max or --mode=min"):
+  with pytest.raises(ConfigError, match=r"'eval/charm', if .* needs --mode=max or"):
     table.make_metric('eval/charm')
 
 

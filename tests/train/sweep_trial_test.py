@@ -121,6 +121,27 @@ def test_a_config_that_can_not_be_is_tried_once_and_ends_the_sweep(tmp_path):
   assert records.read(str(tmp_path), 'trial2')['attempts'] == []
 
 
+def test_a_metric_that_no_evaluation_writes_ends_the_sweep(tmp_path):
+  (tmp_path / 'trials').mkdir()
+  listed = [Trial(f'trial{i}', {'seed': i}) for i in (1, 2)]
+  metric = table.Metric('eval/acuracy', 'max')
+  with Threaded() as launcher:
+    driver = Driver(
+      root=str(tmp_path),
+      source=Listed(listed),
+      launcher=launcher,
+      job=lambda t: _job(tmp_path, t.overrides, name=t.name),
+      parallel=1,
+      metric=metric,
+      stopper=None,
+      screen=Screen(metric, 2),
+    )
+    with pytest.raises(ConfigError, match="did you mean 'eval/accuracy'"):
+      driver.run()
+  assert records.read(str(tmp_path), 'trial1')['attempts'] != []
+  assert records.read(str(tmp_path), 'trial2')['attempts'] == []
+
+
 def test_a_config_file_that_has_changed_is_not_run(tmp_path):
   config = tmp_path / 'mine.py'
   config.write_text('def get_config(): ...\n')

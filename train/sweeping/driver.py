@@ -12,7 +12,7 @@ from . import records, trials
 from .plan import Trial
 from .screen import Screen
 from .stopping import Stopper
-from .table import Metric, Row, failures, read_row, write_csv
+from .table import Metric, Row, failures, read_row, unknown_metric, write_csv
 
 _POLL_SECONDS = 1.0
 
@@ -99,12 +99,14 @@ class Driver:
     """Runs all trials to their ends, and returns how they stand.
 
     Raises:
-      ConfigError: the first of them to run can't be run; no other is started then.
+      ConfigError: the first of them to run can't be run, or has been evaluated without
+        the metric; no other is started then.
     """
     self._rows = {trial.name: self._queued(trial) for trial in self._source.known()}
     if self._stopper:
       self._stopper.pass_over(self._curves())
     exhausted, passed = False, self._any_has_begun()
+    metric_is_known = False
     while self._running or not exhausted:
       room = self._parallel or max(1, self._launcher.slots())
       # One alone until its config has been found good, so that a mistake that all
@@ -116,6 +118,10 @@ class Driver:
           self._begin(trial)
       ended = self._launcher.wait(_POLL_SECONDS)
       self._look(ended)
+      if not metric_is_known:
+        metric_is_known = any(row.curve for row in self._rows.values())
+        if said := unknown_metric(self._root, self._rows.values(), self._metric):
+          raise ConfigError(said)
       if not passed:
         passed = self._any_has_begun()
         self._check_first(ended)

@@ -117,7 +117,7 @@ def parallel_coordinates(
   Args:
     root: where to.
     rows: the trials, the best last.
-    metric: the last axis, on which better is higher.
+    metric: the last axis, on which up is better.
     scales: of the keys.
   """
   columns = [
@@ -130,7 +130,7 @@ def parallel_coordinates(
   columns.append([sign * last.position(_value(row)) for row in rows])
   marks.append(
     (
-      f'{metric.name}\n(better is higher)',
+      f'{metric.name}\n(up is better)',
       [(sign * place, label) for place, label in last.ticks()],
     )
   )

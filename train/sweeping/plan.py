@@ -118,7 +118,8 @@ def name_of(overrides: Mapping[str, Any], known: Sequence[str]) -> str:
       for v in value
     )  # fmt: skip
     shown = '-'.join(map(str, value)) if several else str(value)
-    words.append(f'{leaf if leaves.count(leaf) == 1 else key}={shown}')
+    short = leaves.count(leaf) == 1 and leaf != 'name'  # of what, it does not say
+    words.append(f'{leaf if short else key}={shown}')
   name = ','.join(words) or 'default'
   plain = re.sub(r'[^\w.,=+-]+', '_', name, flags=re.ASCII)
   if plain == name and len(name) <= _LONGEST:

@@ -54,7 +54,9 @@ def make_metric(name: str, mode: str = 'auto') -> Metric:
     for mode, known in _BETTER.items():
       if any(word in known for word in words):
         return Metric(name, mode)
-    raise ConfigError(f'--metric: {name!r}: give --mode=max or --mode=min')
+    raise ConfigError(
+      f'--metric: {name!r}, if that is its name, needs --mode=max or --mode=min'
+    )
   return Metric(name, mode)
 
 
@@ -135,7 +137,7 @@ def as_text(rows: Sequence[Row], metric: Metric, limit: int | None = None) -> st
   lines = [head]
   for row in by_metric(rows, metric):
     values = [row.trial.overrides.get(key, '') for key in keys]
-    best = [f'{row.best[1]:.4f}', str(row.best[0])] if row.best else ['', '']
+    best = [number(row.best[1]), str(row.best[0])] if row.best else ['', '']
     steps = f'{row.step}/{row.num_steps}' if row.num_steps else ''
     lines.append(
       [*(f'{v:.6g}' if isinstance(v, float) else str(v) for v in values),
@@ -182,8 +184,9 @@ def unknown_metric(root: str, rows: Iterable[Row], metric: Metric) -> str:
   written: set[str] = set()
   for row in rows:
     written.update(*history.read(os.path.join(root, row.trial.name)))
-  # Of another kind there may be none because nothing has come so far.
-  kind = metric.name.partition('/')[0] + '/'
+  kind, prefix, _ = metric.name.partition('/')
+  kind = f'{kind}/' if prefix else 'eval/'
+  # Of another kind there may be some, and none of this because it comes later.
   known = sorted(name for name in written if name.startswith(kind))
   if metric.name in written or not known:
     return ''
@@ -210,6 +213,15 @@ def failures(root: str, rows: Iterable[Row], lines: int = 15) -> str:
         end = f.read().splitlines()[-lines:]
     parts.append('\n'.join([said, *(f'  | {line}' for line in end)]))
   return '\n'.join(parts)
+
+
+def number(value: float) -> str:
+  """Returns a number in a few characters.
+
+  >>> number(0.53214), number(1.385e31)
+  ('0.5321', '1.385e+31')
+  """
+  return f'{value:.4f}' if abs(value) < 1e5 else f'{value:.4g}'
 
 
 def clock(seconds: float) -> str:

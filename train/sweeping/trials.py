@@ -147,7 +147,10 @@ def _last_word(file: str) -> str:
     said = [line for line in f.read().splitlines() if line.strip()]
   begun = max(i for i, line in enumerate(said) if line.startswith(_ATTEMPT))
   errors = [line for line in said[begun + 1 :] if _ERROR.match(line)]
-  return f': {errors[-1].removeprefix("convscan: ")[:100]}' if errors else ''
+  if not errors:
+    return ''
+  sentence, _, _ = errors[-1].removeprefix('convscan: ').partition('. ')
+  return f': {sentence[:150]}'
 
 
 def _attempt(job: Job, noted: dict[str, Any], held: int) -> None:
