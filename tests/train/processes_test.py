@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -143,5 +144,7 @@ def test_two_processes_agree_on_the_newest_good_step(tmp_path):
   lines = [line for line in said[0][1].splitlines() if 'is bad' in line]
   assert len(lines) == 2
   assert 'checkpoint 30 is bad (split: a file is truncated)' in lines[0]
-  assert 'checkpoint 20 is bad (split: the checksum differs)' in lines[1]
+  # What is in the middle of the file, numbers or what lies about them, is by chance.
+  how = 'the checksum differs|a file is damaged'
+  assert re.search(rf'checkpoint 20 is bad \(split: ({how})\)', lines[1])
   assert not any('is bad' in line for line in said[1][1].splitlines())
