@@ -134,13 +134,10 @@ def rehearse(
   }
 
 
-def time_text(seconds: float) -> str:
-  """Returns a time in microseconds or milliseconds."""
-  return f'{1e6 * seconds:.2f} us' if seconds < 1e-3 else f'{1e3 * seconds:.2f} ms'
-
-
 def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
   """Returns a row as it is shown."""
+  from convscan.train.rehearsal_text import duration
+
   least, sent, counted = row['least_seconds'], row['sent'], row['xla_flops']
   return [
     name,
@@ -154,7 +151,7 @@ def line(name: str, where: str, row: dict[str, Any]) -> list[str]:
     'yes' if max(row['training'], row['evaluation']) <= row['limit'] else '**no**',
     f'{row["flops"] / 1e9:,.2f} G',
     f'{row["flops"] / counted:.0%}' if counted else '-',
-    '-' if least is None else time_text(least),
+    '-' if least is None else duration(least),
     '-' if sent is None else f'{sent / 2**20:,.2f}',
     f'{row["compiled_seconds"]:.0f}',
   ]

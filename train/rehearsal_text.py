@@ -28,7 +28,7 @@ def report(name: str, rehearsal: Rehearsal) -> str:
   lines += [*_aligned(rows), verdict(r), '']
   rows = [[f'a step, a {chip}', *steps]]
   peak = peak_flops(r.kind)
-  least = _time(r.flops / peak) if peak else '-'
+  least = duration(r.flops / peak) if peak else '-'
   rows += [
     ["the model's FLOPs", _count(r.flops), '-'],
     ['at its peak in bfloat16', least, '-'],
@@ -149,10 +149,10 @@ def _count(number: float | None) -> str:
   return f'{number:.0f}'
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
   """Returns a time in the unit that suits it.
 
-  >>> _time(2e-7), _time(0.81)
+  >>> duration(2e-7), duration(0.81)
   ('0.20 us', '810.00 ms')
   """
   return f'{1e6 * seconds:.2f} us' if seconds < 1e-3 else f'{1e3 * seconds:,.2f} ms'
